@@ -1,0 +1,3 @@
+"""Segment microscopy images in napari."""
+
+__version__ = "0.1.0"
