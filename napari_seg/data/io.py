@@ -1,0 +1,210 @@
+"""Images and labels on disk: read with axes and voxel size, written atomically."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_seg.data.files import atomic_path
+from napari_seg.data.image_data import ImageData
+from napari_seg.data.tiff import read_tiff, write_tiff
+from napari_seg.errors import FormatError, ImageError, LabelsError
+from napari_seg.imaging.axes import check_axes
+
+if TYPE_CHECKING:
+    import dask.array as da
+
+    from napari_seg.data.image_data import Array
+
+TIFF_SUFFIXES = (".tif", ".tiff")
+PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
+READABLE_SUFFIXES = (*TIFF_SUFFIXES, *PICTURE_SUFFIXES, ".zarr")
+
+
+def read_image(path: str | os.PathLike[str]) -> ImageData:
+    """Read an image from TIFF, PNG, JPEG, BMP, Zarr or OME-Zarr.
+
+    Parameters
+    ----------
+    path : path-like
+        The file, or the folder of a Zarr image.
+
+    Returns
+    -------
+    ImageData
+        ``(array, axes, spacing)``: a numpy array, or a lazy one where it is large;
+        axes as T, C, Z, Y, X; voxel size in um for each of Z, Y, X, or None.
+    """
+    file = Path(path)
+    if not file.exists():
+        raise FormatError(f"{file} does not exist", remedy="Check the path.")
+    suffix = file.suffix.lower()
+    if file.is_dir():
+        from napari_seg.data.zarr_folder import read_zarr
+
+        data = read_zarr(file)
+    elif suffix in TIFF_SUFFIXES:
+        data = read_tiff(file)
+    elif suffix in PICTURE_SUFFIXES:
+        data = _read_picture(file)
+    else:
+        raise FormatError(
+            f"{file.name} is not in a format that can be read",
+            f"suffix {suffix or '(none)'}",
+            f"Use one of {', '.join(READABLE_SUFFIXES)}.",
+        )
+    if data.array.dtype.kind not in "buif":
+        raise ImageError(
+            f"{file.name} does not hold grey values",
+            f"dtype {data.array.dtype}",
+            "Convert it to an integer or float image.",
+        )
+    return data
+
+
+def read_labels(path: str | os.PathLike[str]) -> ImageData:
+    """Read instance labels, whatever number type they were saved in.
+
+    Parameters
+    ----------
+    path : path-like
+        As for `read_image`; one id per pixel, 0 is background.
+
+    Returns
+    -------
+    ImageData
+        ``(labels, axes, spacing)`` with int32 labels in memory.
+    """
+    data = read_image(path)
+    array = np.asarray(data.array)
+    if "C" in data.axes:
+        raise LabelsError(
+            f"{Path(path).name} is a picture, not labels",
+            f"axes {data.axes}, shape {array.shape}",
+            "Labels hold one id per pixel: save them as a grey TIFF.",
+        )
+    # ImageJ turns 32-bit integers into floats when it saves them again
+    if array.dtype.kind == "f" and not np.array_equal(array, np.rint(array)):
+        raise LabelsError(
+            f"{Path(path).name} does not hold whole numbers",
+            f"dtype {array.dtype}",
+            "Labels are integer ids; are these probabilities?",
+        )
+    return data._replace(array=_as_ids(array, Path(path).name))
+
+
+def write_labels(
+    path: str | os.PathLike[str],
+    labels: Array | da.Array,
+    axes: str,
+    spacing: tuple[float, ...] | None = None,
+) -> None:
+    """Write labels as an int32 TIFF that ImageJ opens with its physical size.
+
+    Parameters
+    ----------
+    path : path-like
+        The ``.tif`` file; it appears complete or not at all.
+    labels : array of int
+        Ids with `axes` of T, Z, Y, X; may be lazy, is read plane by plane.
+    axes : str
+        Axes of `labels`. In the file they are in the order T, Z, Y, X.
+    spacing : tuple of float, optional
+        Voxel size in um for each of Z, Y, X in `axes`, in that order.
+    """
+    _write(path, labels, axes, spacing, np.dtype(np.int32))
+
+
+def write_image(
+    path: str | os.PathLike[str],
+    image: Array | da.Array,
+    axes: str,
+    spacing: tuple[float, ...] | None = None,
+) -> None:
+    """Write a float32 image, such as a weight map, as `write_labels` does."""
+    _write(path, image, axes, spacing, np.dtype(np.float32))
+
+
+def _write(
+    path: str | os.PathLike[str],
+    array: Array | da.Array,
+    axes: str,
+    spacing: tuple[float, ...] | None,
+    dtype: np.dtype[Any],
+) -> None:
+    axes = check_axes(axes, array.shape)
+    order = [axes.index(letter) for letter in "TZYX" if letter in axes]
+    if len(order) != len(axes):
+        raise FormatError("cannot write a channel axis", axes, "Write one channel.")
+    if spacing is not None:
+        sizes = dict(zip((a for a in axes if a in "ZYX"), spacing, strict=True))
+        spacing = tuple(sizes[letter] for letter in "ZYX" if letter in axes)
+    ordered = array.transpose(order)
+    limits = [_limits(plane) for plane in _planes(ordered)]
+    low = min((low for low, _ in limits), default=0.0)
+    high = max((high for _, high in limits), default=0.0)
+    if dtype.kind == "i":
+        _check_ids(array.dtype, low, high, Path(path).name)
+    converted = (plane.astype(dtype) for plane in _planes(ordered))
+    axes = "".join(axes[i] for i in order)
+    with atomic_path(path) as temporary:
+        write_tiff(
+            temporary, converted, ordered.shape, dtype, axes, spacing, (low, high)
+        )
+
+
+def _planes(array: Array | da.Array) -> Iterator[Array]:
+    """Yield the planes of shape (row, column), last leading axis fastest."""
+    for index in np.ndindex(*array.shape[:-2]):
+        yield np.asarray(array[index])
+
+
+def _limits(plane: Array) -> tuple[float, float]:
+    """Return the smallest and largest value; zeros for an empty plane."""
+    if plane.size == 0:
+        return 0.0, 0.0
+    return float(plane.min()), float(plane.max())
+
+
+def _as_ids(array: Array, name: str) -> Array:
+    low, high = _limits(array)
+    kind = np.dtype(np.int64) if array.dtype.kind == "f" else array.dtype
+    _check_ids(kind, low, high, name)
+    return array.astype(np.int32)
+
+
+def _check_ids(dtype: np.dtype[Any], low: float, high: float, name: str) -> None:
+    """Raise unless the values fit instance ids in int32."""
+    if dtype.kind not in "bui" or low < 0 or high > np.iinfo(np.int32).max:
+        raise LabelsError(
+            f"{name} does not hold instance ids",
+            f"dtype {dtype}, values {low:g} to {high:g}",
+            "Labels are whole numbers from 0 (background) to 2147483647.",
+        )
+
+
+def _read_picture(path: Path) -> ImageData:
+    """Read a PNG, JPEG or BMP; transparency is dropped."""
+    from skimage.io import imread
+
+    try:
+        array = np.asarray(imread(path))
+    except (OSError, ValueError, SyntaxError) as error:
+        raise FormatError(
+            f"cannot read {path.name} as a picture",
+            str(error).splitlines()[0] if str(error) else type(error).__name__,
+            "Open it in ImageJ and save it as TIFF.",
+        ) from error
+    if array.ndim == 3 and array.shape[-1] in (2, 4):
+        array = array[..., :-1]
+    if array.ndim == 3 and array.shape[-1] == 1:
+        array = array[..., 0]
+    if array.ndim not in (2, 3):
+        raise ImageError(
+            f"{path.name} is an animation", f"shape {array.shape}", "Save it as TIFF."
+        )
+    return ImageData(array, "YX" if array.ndim == 2 else "YXC", None)
