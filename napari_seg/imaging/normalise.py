@@ -1,0 +1,94 @@
+"""Intensity normalisation by percentiles that ignores NaN and infinities."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+CLIP = (-1.0, 5.0)
+"""Normalised values outside are clipped: saturated debris must not swamp a net."""
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """Which percentiles become 0 and 1."""
+
+    low: float = 1.0
+    """Percentile of the intensities that becomes 0."""
+    high: float = 99.8
+    """Percentile of the intensities that becomes 1."""
+
+
+def intensity_range(
+    image: ArrayLike,
+    normalisation: Normalisation | None = None,
+    *,
+    max_samples: int = 1_000_000,
+) -> tuple[float, float]:
+    """Intensities at the two percentiles of an image.
+
+    Parameters
+    ----------
+    image : array_like
+        Any shape, any integer, bool or float dtype. NaN and infinities are ignored.
+    normalisation : Normalisation, optional
+        The percentiles, by default 1 and 99.8.
+    max_samples : int
+        A larger image is sampled on a regular grid of about this many pixels.
+
+    Returns
+    -------
+    low, high : float
+        ``(0.0, 0.0)`` if nothing finite is there; equal for a constant image.
+    """
+    normalisation = normalisation or Normalisation()
+    sample = _grid_sample(np.asarray(image), max_samples)
+    values = sample.astype(np.float64, copy=False).ravel()
+    values = values[np.isfinite(values)]
+    if values.size == 0:
+        return 0.0, 0.0
+    low, high = np.percentile(values, [normalisation.low, normalisation.high])
+    if low == high:
+        # A few bright spots on black: the percentiles meet although the image varies.
+        low, high = values.min(), values.max()
+    return float(low), float(high)
+
+
+def rescale_intensity(
+    image: ArrayLike, value_range: tuple[float, float]
+) -> NDArray[np.float32]:
+    """Map an intensity range to 0..1 without losing what lies outside.
+
+    Parameters
+    ----------
+    image : array_like
+        Any shape and real dtype.
+    value_range : (float, float)
+        The intensities that become 0 and 1.
+
+    Returns
+    -------
+    ndarray of float32
+        Same shape, clipped to -1..5. NaN becomes 0, infinities the clip limits; an
+        empty range gives zeros.
+    """
+    low, high = value_range
+    array = np.asarray(image)
+    if not high > low:
+        return np.zeros(array.shape, np.float32)
+    # 32-bit floats cannot tell neighbouring values of wide integers apart.
+    wide = array.dtype.itemsize >= 4 and array.dtype != np.float32
+    scaled = array.astype(np.float64 if wide else np.float32)
+    scaled -= low
+    scaled /= high - low
+    np.nan_to_num(scaled, copy=False, nan=0.0, posinf=CLIP[1], neginf=CLIP[0])
+    return np.clip(scaled, *CLIP).astype(np.float32, copy=False)
+
+
+def _grid_sample(array: NDArray[np.generic], max_samples: int) -> NDArray[np.generic]:
+    if array.size <= max_samples:
+        return array
+    step = int(np.ceil((array.size / max_samples) ** (1 / min(array.ndim, 2))))
+    return array[(..., *(slice(None, None, step),) * min(array.ndim, 2))]

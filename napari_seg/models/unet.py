@@ -1,0 +1,207 @@
+"""U-Net: Convolutional Networks for Biomedical Image Segmentation (2015).
+
+Ronneberger, Fischer and Brox, arXiv:1505.04597, figure 1; in three dimensions
+3D U-Net (Cicek et al., arXiv:1606.06650, figure 2) with ``scheme="2016"``.
+
+Departures from the paper, all of them options:
+  - ``padding="same"`` pads the convolutions, so the output is as large as the input;
+  - ``norm`` adds batch or group normalisation, and drops the bias it makes useless;
+  - ``upsampling="resize"`` replaces the 2x2 transposed convolution.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Literal
+
+from torch import Tensor, cat, nn
+from torch.nn import functional
+
+from napari_seg.models.blocks.conv import (
+    CONV,
+    CONV_TRANSPOSE,
+    MAX_POOL,
+    Norm,
+    Padding,
+    ResizeConv,
+    conv_norm_act,
+    crop_center,
+    init_he,
+)
+
+Upsampling = Literal["transposed", "resize"]
+Scheme = Literal["2015", "2016"]
+
+
+class UNet(nn.Module):
+    """Encoder and decoder with concatenated skips, in 2D or 3D.
+
+    Parameters
+    ----------
+    in_channels, num_classes : int
+        Channels of the image and of the logits.
+    ndim : {2, 3}
+        Spatial dimensions.
+    channels : sequence of int
+        Channels of each level, finest first; ``len(channels) - 1`` poolings.
+    padding : {"valid", "same"}
+        ``"valid"`` as in the paper: the output is `margin` pixels smaller per side.
+    upsampling : {"transposed", "resize"}
+        2x2 transposed convolution, or nearest resize and 3x3 convolution.
+    norm : {"batch", "group"}, optional
+        Normalisation between convolution and ReLU.
+    dropout : float
+        Probability at the end of the contracting path (paper, section 3.1).
+    scheme : {"2015", "2016"}
+        Where channels double: at the first convolution after the pooling (2015), or
+        at the last one before it, with upsampling that keeps channels (2016).
+
+    Attributes
+    ----------
+    divisor : int
+        Total stride: tile steps must be multiples of it.
+    margin : int
+        Pixels that valid convolutions eat on every side; 0 if padded.
+    """
+
+    def __init__(
+        self,
+        in_channels: int = 1,
+        num_classes: int = 2,
+        *,
+        ndim: int = 2,
+        channels: Sequence[int] = (64, 128, 256, 512, 1024),
+        padding: Padding = "valid",
+        upsampling: Upsampling = "transposed",
+        norm: Norm | None = None,
+        dropout: float = 0.0,
+        scheme: Scheme = "2015",
+    ) -> None:
+        super().__init__()
+        _check(ndim, channels, padding, upsampling, scheme)
+        self.padding = padding
+        self.depth = len(channels) - 1
+        self.divisor = 2**self.depth
+        self.margin = 0 if padding == "same" else _margin(self.depth, upsampling)
+
+        def double(n_in: int, n_mid: int, n_out: int) -> nn.Sequential:
+            first = conv_norm_act(n_in, n_mid, ndim=ndim, padding=padding, norm=norm)
+            last = conv_norm_act(n_mid, n_out, ndim=ndim, padding=padding, norm=norm)
+            return nn.Sequential(first, last)
+
+        def upsample(n_in: int, n_out: int) -> nn.Module:
+            if upsampling == "resize":
+                return ResizeConv(n_in, n_out, ndim, padding)
+            keeps = scheme == "2016"
+            return CONV_TRANSPOSE[ndim](n_in, n_out, 2, stride=2, bias=not keeps)
+
+        inputs = (in_channels, *channels[:-1])
+        self.encoder = nn.ModuleList(
+            double(n_in, n // 2 if scheme == "2016" else n, n)
+            for n_in, n in zip(inputs, channels, strict=True)
+        )
+        self.pool = MAX_POOL[ndim](2)
+        self.dropout = nn.Dropout(dropout)
+        self.upsamplers = nn.ModuleList()
+        self.decoder = nn.ModuleList()
+        for n_low, n in pairwise(reversed(channels)):
+            n_up = n_low if scheme == "2016" else n
+            self.upsamplers.append(upsample(n_low, n_up))
+            self.decoder.append(double(n + n_up, n, n))
+        self.head = CONV[ndim](channels[0], num_classes, kernel_size=1)
+        init_he(self)
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        """Logits of an image.
+
+        Parameters
+        ----------
+        x : Tensor of shape (N, C, [D,] H, W)
+            Normalised image. Padded nets take any size; for valid ones see
+            `input_size`.
+
+        Returns
+        -------
+        dict
+            ``"out"``: logits (N, K, ...), smaller by `margin` per side.
+        """
+        size = x.shape[2:]
+        x = self._fit(x)
+        skips: list[Tensor] = []
+        for level, block in enumerate(self.encoder):
+            x = block(self.pool(x) if level else x)
+            if level >= self.depth - 1:
+                x = self.dropout(x)
+            skips.append(x)
+        x = skips.pop()
+        for upsampler, block in zip(self.upsamplers, self.decoder, strict=True):
+            x = upsampler(x)
+            x = block(cat([crop_center(skips.pop(), x.shape[2:]), x], dim=1))
+        logits = self.head(x)
+        if self.padding == "same":
+            for axis, wanted in enumerate(size, start=2):
+                logits = logits.narrow(axis, 0, wanted)
+        return {"out": logits}
+
+    def input_size(self, at_least: int) -> int:
+        """Smallest legal input length along one axis that is not below `at_least`."""
+        if self.padding == "same":
+            return -(-at_least // self.divisor) * self.divisor
+        # Every pooling must see an even length, and something must be left.
+        size = max(at_least, 2 * self.margin + 1)
+        while not self._is_legal(size):
+            size += 1
+        return size
+
+    def _is_legal(self, size: int) -> bool:
+        for _ in range(self.depth):
+            size -= 4
+            if size <= 0 or size % 2:
+                return False
+            size //= 2
+        return size > 4
+
+    def _fit(self, x: Tensor) -> Tensor:
+        size = x.shape[2:]
+        if self.padding == "valid":
+            for length in size:
+                if length <= 2 * self.margin or not self._is_legal(length):
+                    raise ValueError(
+                        f"A valid U-Net of depth {self.depth} cannot take the input "
+                        f"size {tuple(size)}. Use {self.input_size(length)} instead "
+                        f"of {length}."
+                    )
+            return x
+        missing = [self.input_size(length) - length for length in size]
+        if not any(missing):
+            return x
+        pad = [n for extra in reversed(missing) for n in (0, extra)]
+        return functional.pad(x, pad, mode="replicate")
+
+
+def _margin(depth: int, upsampling: Upsampling) -> int:
+    # Two 3x3 convolutions eat 2 pixels at the stride of their level, going down and
+    # coming up; an unpadded resize-convolution eats one more on each way up.
+    levels = 2**depth - 1
+    return 4 * levels + 2 * 2**depth + (levels if upsampling == "resize" else 0)
+
+
+def _check(
+    ndim: int,
+    channels: Sequence[int],
+    padding: str,
+    upsampling: str,
+    scheme: str,
+) -> None:
+    if ndim not in CONV:
+        raise ValueError(f"ndim must be 2 or 3 (found: {ndim}).")
+    if len(channels) < 2:
+        raise ValueError(f"A U-Net needs two or more levels (found: {channels}).")
+    for name, value, allowed in (
+        ("padding", padding, ("valid", "same")),
+        ("upsampling", upsampling, ("transposed", "resize")),
+        ("scheme", scheme, ("2015", "2016")),
+    ):
+        if value not in allowed:
+            raise ValueError(f"{name} must be one of {allowed} (found: {value!r}).")
