@@ -1,0 +1,64 @@
+"""What the commands write: results to stdout, progress and complaints to stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Generator
+from contextlib import closing
+from typing import Any, TypeVar
+
+import typer
+
+from napari_seg.types import Progress
+
+Result = TypeVar("Result")
+
+
+def say(line: str) -> None:
+    """Write one line of the result."""
+    typer.echo(line)
+
+
+def warn(line: str) -> None:
+    """Write one line to stderr, whatever line breaks the message came with."""
+    typer.echo(f"napari-seg: {' '.join(line.split())}", err=True)
+
+
+def emit_json(result: dict[str, Any]) -> None:
+    """Write the one JSON object of a command run with ``--json``."""
+    typer.echo(json.dumps(result, default=str, allow_nan=False))
+
+
+def follow(job: Generator[Progress, None, Result], title: str) -> Result:
+    """Drain a job while a bar on stderr shows where it is.
+
+    Parameters
+    ----------
+    job : generator of Progress
+        Closed when this returns or is interrupted, so that it can clean up.
+    title : str
+        Shown before the bar, e.g. the name of the file.
+
+    Returns
+    -------
+    object
+        What the generator returns.
+    """
+    from rich.console import Console
+    from rich.progress import Progress as Bars
+
+    # Nobody reads a bar in a log file, and each redraw would be a line there.
+    shown = sys.stderr.isatty()
+    with closing(job), Bars(console=Console(stderr=True), disable=not shown) as bars:
+        task = bars.add_task(title, total=None)
+        while True:
+            try:
+                step = next(job)
+            except StopIteration as stop:
+                result: Result = stop.value
+                return result
+            text = f"{title}: {step.message or step.stage}"
+            bars.update(
+                task, completed=step.done, total=step.total or None, description=text
+            )

@@ -1,0 +1,204 @@
+"""``napari-seg segment``: images in, labels out, without a window."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from napari_seg.cli.output import emit_json, follow, say, warn
+from napari_seg.errors import FormatError, NapariSegError
+
+if TYPE_CHECKING:
+    from napari_seg.inference.segment import SegmentParams
+    from napari_seg.models.checkpoint import Checkpoint
+
+EXIT_BAD_INPUT = 2
+
+
+def segment(
+    inputs: Annotated[
+        list[Path],
+        typer.Argument(metavar="INPUT", help="Images, or folders of images."),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for the labels, <stem>.tif each.")],
+    model: Annotated[
+        str, typer.Option(help="Name from `napari-seg models`, or a checkpoint file.")
+    ] = "nuclei-unet",
+    device: Annotated[
+        str, typer.Option(help="auto, cpu, cuda, cuda:1, mps, ...")
+    ] = "auto",
+    axes: Annotated[
+        str | None, typer.Option(help="Axes of the images, e.g. ZYX or CYX.")
+    ] = None,
+    channel: Annotated[
+        int | None, typer.Option(min=0, help="Channel to segment, from 0.")
+    ] = None,
+    diameter: Annotated[
+        str,
+        typer.Option(metavar="auto|PX", help="Object diameter in pixels, or e.g. 9um."),
+    ] = "auto",
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON object on stdout.")
+    ] = False,
+) -> None:
+    """Segment images and write their labels as int32 TIFF with physical size."""
+    given = _parse_diameter(diameter)
+    from napari_seg.inference.segment import SegmentParams
+    from napari_seg.models.checkpoint import load_model
+
+    checkpoint = load_model(model)
+    params = SegmentParams(axes=axes, channel=channel, device=device)
+    results: list[dict[str, Any]] = []
+    errors: list[dict[str, str]] = []
+    for path, target, problem in _plan(inputs, out):
+        try:
+            if problem is not None:
+                raise problem
+            done = _segment_file(path, target, checkpoint, params, given)
+        except (NapariSegError, OSError, MemoryError) as error:
+            text = str(error) or "not enough memory"
+            warn(f"{path}: {text}")
+            errors.append({"input": str(path), "error": text})
+            continue
+        results.append(done)
+        if not as_json:
+            say(
+                f"{done['output']}: {done['objects']} objects, "
+                f"diameter {done['diameter_px']:.1f} px"
+            )
+    if as_json:
+        emit_json({"model": model, "results": results, "errors": errors})
+    if errors:
+        raise typer.Exit(EXIT_BAD_INPUT)
+
+
+def _parse_diameter(text: str) -> tuple[float, str] | None:
+    """Return (value, "px" or "um"); None for "auto"."""
+    trimmed = text.strip().lower()
+    if trimmed == "auto":
+        return None
+    unit = "um" if trimmed.endswith(("um", "\u00b5m", "\u03bcm")) else "px"
+    try:
+        value = float(trimmed[:-2] if unit == "um" else trimmed.removesuffix("px"))
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise typer.BadParameter(
+            f"{text!r} is not 'auto' or a size above 0 such as 30 or 9um.",
+            param_hint="--diameter",
+        )
+    return value, unit
+
+
+def _plan(
+    inputs: list[Path], out: Path
+) -> list[tuple[Path, Path, NapariSegError | None]]:
+    """Give each image its output file, and refuse what would overwrite something."""
+    plan: list[tuple[Path, Path, NapariSegError | None]] = []
+    taken: dict[Path, Path] = {}
+    for path in [found for given in inputs for found in _expand(given)]:
+        target = out / f"{path.stem}.tif"
+        problem: NapariSegError | None = None
+        if target.resolve() == path.resolve():
+            problem = FormatError(
+                "the labels would overwrite the image", remedy="Choose another --out."
+            )
+        elif target in taken:
+            problem = FormatError(
+                f"the labels would overwrite those of {taken[target]}",
+                f"both are called {path.stem}",
+                "Segment them into different folders.",
+            )
+        elif path.is_dir() and not _is_zarr(path):
+            problem = FormatError(
+                "the folder holds no image that can be read",
+                remedy="Give image files or a folder of them.",
+            )
+        taken.setdefault(target, path)
+        plan.append((path, target, problem))
+    return plan
+
+
+def _expand(path: Path) -> list[Path]:
+    """Return the images of a folder; a file, or a Zarr image, is itself."""
+    from napari_seg.data.io import READABLE_SUFFIXES
+
+    if not path.is_dir() or _is_zarr(path):
+        return [path]
+    # macOS leaves "._image.tif" beside every file on foreign disks
+    visible = sorted(p for p in path.iterdir() if not p.name.startswith("."))
+    return [p for p in visible if p.suffix.lower() in READABLE_SUFFIXES] or [path]
+
+
+def _is_zarr(path: Path) -> bool:
+    names = ("zarr.json", ".zattrs", ".zgroup", ".zarray")
+    return path.suffix.lower() == ".zarr" or any((path / n).is_file() for n in names)
+
+
+def _segment_file(
+    path: Path,
+    target: Path,
+    checkpoint: Checkpoint,
+    params: SegmentParams,
+    diameter: tuple[float, str] | None,
+) -> dict[str, Any]:
+    """Segment one image into one labels file; return what to report."""
+    from dataclasses import replace
+
+    from napari_seg.data.image_data import spacing_axes
+    from napari_seg.data.io import read_image, write_labels
+    from napari_seg.imaging.axes import check_axes
+    from napari_seg.inference.segment import iter_segment
+
+    data = read_image(path)
+    axes = check_axes(params.axes or data.axes, data.array.shape)
+    spacing = None
+    if data.spacing is not None:
+        sizes = dict(zip(spacing_axes(data.axes), data.spacing, strict=True))
+        # the user may have called an axis Z that the file did not
+        spacing = tuple(sizes.get(letter, 1.0) for letter in spacing_axes(axes))
+    params = replace(
+        params,
+        axes=axes,
+        spacing=spacing,
+        diameter_px=_diameter_px(diameter, spacing),
+        keep_probabilities=False,
+    )
+    result = follow(iter_segment(data.array, checkpoint, params), path.name)
+    write_labels(target, result.labels, result.axes, spacing)
+    return {
+        "input": str(path),
+        "output": str(target),
+        "objects": _count(result.labels),
+        "axes": result.axes,
+        "shape": list(result.labels.shape),
+        "spacing_um": spacing,
+        "diameter_px": result.diameter_px,
+        "provenance": result.provenance,
+    }
+
+
+def _diameter_px(
+    diameter: tuple[float, str] | None, spacing: tuple[float, ...] | None
+) -> float | None:
+    """Convert a diameter to image pixels; None stays None."""
+    if diameter is None or diameter[1] == "px":
+        return diameter[0] if diameter else None
+    if spacing is None:
+        raise FormatError(
+            "a diameter in um needs the pixel size, which this file does not state",
+            remedy="Give --diameter in pixels.",
+        )
+    return diameter[0] / spacing[-1]
+
+
+def _count(labels: Any) -> int:
+    """Return the number of distinct ids, plane by plane to save memory."""
+    import numpy as np
+
+    seen = np.zeros(int(labels.max(initial=0)) + 1, dtype=bool)
+    for plane in labels.reshape(-1, *labels.shape[-2:]):
+        seen[plane] = True
+    return int(seen[1:].sum())
