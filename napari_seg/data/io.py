@@ -188,23 +188,20 @@ def _check_ids(dtype: np.dtype[Any], low: float, high: float, name: str) -> None
 
 
 def _read_picture(path: Path) -> ImageData:
-    """Read a PNG, JPEG or BMP; transparency is dropped."""
-    from skimage.io import imread
+    """Read a PNG, JPEG or BMP; transparency is dropped, colour tables resolved."""
+    from PIL import Image  # not needed for TIFF, which is the rule
 
     try:
-        array = np.asarray(imread(path))
-    except (OSError, ValueError, SyntaxError) as error:
+        with Image.open(path) as picture:
+            mode = _PILLOW_MODES.get(picture.mode, picture.mode)
+            array = np.asarray(picture.convert(mode))
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise FormatError(
             f"cannot read {path.name} as a picture",
-            str(error).splitlines()[0] if str(error) else type(error).__name__,
+            str(error) or type(error).__name__,
             "Open it in ImageJ and save it as TIFF.",
         ) from error
-    if array.ndim == 3 and array.shape[-1] in (2, 4):
-        array = array[..., :-1]
-    if array.ndim == 3 and array.shape[-1] == 1:
-        array = array[..., 0]
-    if array.ndim not in (2, 3):
-        raise ImageError(
-            f"{path.name} is an animation", f"shape {array.shape}", "Save it as TIFF."
-        )
     return ImageData(array, "YX" if array.ndim == 2 else "YXC", None)
+
+
+_PILLOW_MODES = {"LA": "L", "PA": "RGB", "P": "RGB", "RGBA": "RGB", "CMYK": "RGB"}
