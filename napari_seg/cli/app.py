@@ -12,6 +12,7 @@ from napari_seg.cli.evaluate import evaluate
 from napari_seg.cli.models import models
 from napari_seg.cli.output import emit_json, warn
 from napari_seg.cli.segment import segment
+from napari_seg.cli.train import train
 from napari_seg.cli.weightmap import weightmap
 from napari_seg.errors import NapariSegError
 
@@ -25,7 +26,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for command in (demo, models, segment, evaluate, weightmap, doctor):
+for command in (demo, models, segment, train, evaluate, weightmap, doctor):
     app.command()(command)
 
 

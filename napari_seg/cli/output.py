@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import closing
 from typing import Any, TypeVar
 
@@ -30,7 +30,11 @@ def emit_json(result: dict[str, Any]) -> None:
     typer.echo(json.dumps(result, default=str, allow_nan=False))
 
 
-def follow(job: Generator[Progress, None, Result], title: str) -> Result:
+def follow(
+    job: Generator[Progress, None, Result],
+    title: str,
+    on_step: Callable[[Progress], None] = lambda _: None,
+) -> Result:
     """Drain a job while a bar on stderr shows where it is.
 
     Parameters
@@ -39,6 +43,8 @@ def follow(job: Generator[Progress, None, Result], title: str) -> Result:
         Closed when this returns or is interrupted, so that it can clean up.
     title : str
         Shown before the bar, e.g. the name of the file.
+    on_step : callable, optional
+        Called with each `Progress`, for what a bar cannot show.
 
     Returns
     -------
@@ -58,6 +64,7 @@ def follow(job: Generator[Progress, None, Result], title: str) -> Result:
             except StopIteration as stop:
                 result: Result = stop.value
                 return result
+            on_step(step)
             text = f"{title}: {step.message or step.stage}"
             bars.update(
                 task, completed=step.done, total=step.total or None, description=text

@@ -149,12 +149,12 @@ def _segment_file(
 
     from napari_seg.data.image_data import spacing_axes
     from napari_seg.data.io import read_image, write_labels
-    from napari_seg.imaging.axes import check_axes
+    from napari_seg.imaging.axes import check_axes, spatial_axes
     from napari_seg.inference.segment import iter_segment
 
     data = read_image(path)
     axes = check_axes(params.axes or data.axes, data.array.shape)
-    spacing = None
+    sizes, spacing = {}, None
     if data.spacing is not None:
         sizes = dict(zip(spacing_axes(data.axes), data.spacing, strict=True))
         # the user may have called an axis Z that the file did not
@@ -162,7 +162,8 @@ def _segment_file(
     params = replace(
         params,
         axes=axes,
-        spacing=spacing,
+        # frames count as one pixel each, as the core wants it
+        spacing=tuple(sizes.get(a, 1.0) for a in spatial_axes(axes)) if sizes else None,
         diameter_px=_diameter_px(diameter, spacing),
         keep_probabilities=False,
     )
