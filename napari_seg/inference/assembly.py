@@ -1,0 +1,205 @@
+"""From the probabilities of tiles to the labels of a plane, block by block."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_seg.imaging.linking import UnionFind
+from napari_seg.imaging.rescale import Axis, plan_axes, resample_labels
+from napari_seg.imaging.stitching import Block, Stitcher, Window, plan_blocks
+from napari_seg.imaging.tiling import Tile
+
+Probabilities = NDArray[np.float32]
+Labels = NDArray[np.int32]
+Decode = Callable[[Probabilities], Labels]
+_CORE_PX = 320
+
+
+class TileStore:
+    """Holds the probabilities of tiles until every block that needs them is decoded.
+
+    Parameters
+    ----------
+    tiles : list of Tile
+        The plan of a plane.
+    blocks : list of Block
+        The blocks of the same plane.
+    kept : ndarray of float32, shape (K, rows, columns), optional
+        Where all probabilities are to remain. Without it memory stays bounded.
+    """
+
+    def __init__(
+        self, tiles: list[Tile], blocks: list[Block], kept: Probabilities | None = None
+    ) -> None:
+        self._tiles = tiles
+        self._kept = kept
+        self._pieces: dict[int, Probabilities] = {}
+        self._is_done = np.zeros(len(tiles), bool)
+        self.needs = _intersections(tiles, blocks)
+        self._waiting = np.zeros(len(tiles), np.int64)
+        for needed in self.needs:
+            self._waiting[needed] += 1
+
+    def put(self, index: int, probabilities: Probabilities) -> None:
+        """Take the output of the network for a tile, uncropped."""
+        tile = self._tiles[index]
+        piece = probabilities[(slice(None), *tile.crop)]
+        if self._kept is None:
+            self._pieces[index] = piece.copy()
+        else:
+            self._kept[(slice(None), *tile.write)] = piece
+        self._is_done[index] = True
+
+    def is_ready(self, block: Block) -> bool:
+        """Whether all tiles under a block have come."""
+        return bool(self._is_done[self.needs[block.index]].all())
+
+    def take(self, block: Block) -> Probabilities:
+        """Return the probabilities of ``block.read``; may be asked once per block."""
+        if self._kept is not None:
+            return self._kept[(slice(None), *block.read)]
+        needed = self.needs[block.index]
+        shape = [s.stop - s.start for s in block.read]
+        first = self._pieces[int(needed[0])]
+        window = np.empty((len(first), *shape), np.float32)
+        for i in needed.tolist():
+            into, out = _common(self._tiles[i].write, block.read)
+            window[(slice(None), *into)] = self._pieces[i][(slice(None), *out)]
+        self._waiting[needed] -= 1
+        for i in needed[self._waiting[needed] == 0].tolist():
+            del self._pieces[i]
+        return window
+
+
+def _intersections(tiles: list[Tile], blocks: list[Block]) -> list[NDArray[np.intp]]:
+    """Return for each block the indices of the tiles that write into it."""
+    bounds = np.array([[(s.start, s.stop) for s in t.write] for t in tiles])
+    found = []
+    for block in blocks:
+        is_hit = np.ones(len(tiles), bool)
+        for axis, read in enumerate(block.read):
+            is_hit &= bounds[:, axis, 0] < read.stop
+            is_hit &= bounds[:, axis, 1] > read.start
+        found.append(np.flatnonzero(is_hit))
+    return found
+
+
+def _common(
+    write: Sequence[slice], read: Window
+) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
+    """Return where two windows meet, in coordinates of the second and the first."""
+    into, out = [], []
+    for w, r in zip(write, read, strict=True):
+        low, high = max(w.start, r.start), min(w.stop, r.stop)
+        into.append(slice(low - r.start, high - r.start))
+        out.append(slice(low - w.start, high - w.start))
+    return tuple(into), tuple(out)
+
+
+class PlaneAssembler:
+    """Decodes the blocks of a plane and writes labels at image resolution.
+
+    Parameters
+    ----------
+    labels : ndarray of int32, shape (rows, columns)
+        The plane of the result, written in place; zero at the start.
+    network_shape : tuple of int
+        Rows and columns in the resolution of the network.
+    decode : callable
+        Probabilities (K, rows, columns) to labels 1..N.
+    threshold : float
+        Foreground probability of an outline.
+    halo_px : int
+        What a block sees beyond its core, in network pixels.
+    core_px : int, optional
+        Longest side of a core, in network pixels.
+    first_id : int, optional
+        Smallest id to give.
+    groups : UnionFind, optional
+        Receives ids that are parts of one object.
+    """
+
+    def __init__(
+        self,
+        labels: Labels,
+        network_shape: tuple[int, int],
+        decode: Decode,
+        *,
+        threshold: float,
+        halo_px: int,
+        core_px: int = _CORE_PX,
+        first_id: int = 1,
+        groups: UnionFind | None = None,
+    ) -> None:
+        self.blocks = plan_blocks(network_shape, max(core_px, 2 * halo_px), halo_px)
+        self._labels = labels
+        self._decode = decode
+        self._threshold = threshold
+        self._axes = plan_axes(network_shape, labels.shape)
+        self._is_direct = labels.shape == tuple(network_shape)
+        own = labels if self._is_direct else np.zeros(network_shape, np.int32)
+        self._stitcher = Stitcher(own, self.blocks, first_id, groups)
+
+    @property
+    def next_id(self) -> int:
+        """One above the largest id given so far."""
+        return self._stitcher.next_id
+
+    def add(self, block: Block, probabilities: Probabilities) -> Window | None:
+        """Decode a block.
+
+        Parameters
+        ----------
+        block : Block
+            One of `blocks`.
+        probabilities : ndarray of float32, shape (K, rows, columns)
+            For ``block.read``.
+
+        Returns
+        -------
+        tuple of slice or None
+            Rows and columns of the labels that changed, at image resolution.
+        """
+        changed = self._stitcher.add(block, self._decode(probabilities))
+        if changed is None or self._is_direct:
+            return changed
+        window = self._image_window(changed, block)
+        spans = [
+            slice(*a.source_span(w.start, w.stop))
+            for a, w in zip(self._axes, window, strict=True)
+        ]
+        local = tuple(
+            slice(s.start - r.start, s.stop - r.start)
+            for s, r in zip(spans, block.read, strict=True)
+        )
+        self._labels[window] = resample_labels(
+            self._stitcher.labels[tuple(spans)],
+            1 - probabilities[(0, *local)],
+            self._axes,
+            window,
+            threshold=self._threshold,
+        )
+        return window
+
+    def _image_window(self, changed: Window, block: Block) -> Window:
+        rows, columns = (
+            _covering(axis, part, read)
+            for axis, part, read in zip(self._axes, changed, block.read, strict=True)
+        )
+        return rows, columns
+
+
+def _covering(axis: Axis, part: slice, read: slice) -> slice:
+    """Return the image pixels a changed network part shows in, as far as known."""
+    grown = 2  # labels grow by one pixel, interpolation reaches one further
+    start = int(max(0, part.start - grown) / axis.step)
+    stop = -int(-min(axis.source, part.stop + grown) // axis.step)
+    start, stop = max(0, start), min(axis.target, stop)
+    while start < stop - 1 and axis.source_span(start, start + 1)[0] < read.start:
+        start += 1
+    while stop > start + 1 and axis.source_span(stop - 1, stop)[1] > read.stop:
+        stop -= 1
+    return slice(start, stop)

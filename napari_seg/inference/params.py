@@ -1,0 +1,80 @@
+"""What a segmentation can be told; the forms of the panel are made from this."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from napari_seg.errors import ImageError
+
+
+@dataclass(frozen=True)
+class SegmentParams:
+    """Parameters of `segment`; None means: guess, estimate or take the model's."""
+
+    axes: str | None = None
+    """Meaning of the image's axes in order, letters of T C Z Y X. Empty: guessed."""
+    channel: int | None = None
+    """Channel to segment, counted from 0. Empty: colour is turned to grey, otherwise
+    the first channel."""
+    spacing: tuple[float, ...] | None = None
+    """Distance between pixels in micrometres along each axis but C."""
+    diameter_px: float | None = None
+    """Typical diameter of the objects in image pixels. Empty: estimated."""
+    device: str = "auto"
+    """Where the network runs: auto, cpu, cuda, cuda:1, mps."""
+    tile_px: int = 256
+    """Side of a tile as the network sees it, in network pixels. Smaller needs less
+    memory."""
+    batch: int = 0
+    """Tiles computed at once; 0 chooses."""
+    threshold: float | None = None
+    """Foreground probability above which a pixel belongs to an object, 0 to 1."""
+    seed_threshold: float | None = None
+    """Interior probability above which an object is started, 0 to 1. Higher splits
+    touching objects more readily."""
+    min_size_px: float = 0.0
+    """Smaller objects are dropped; area in image pixels."""
+    link_z: bool = True
+    """Whether overlapping objects of neighbouring planes get the same id."""
+    keep_probabilities: bool = True
+    """Whether probabilities are kept, so that thresholds can be changed afterwards."""
+    focus: tuple[float, ...] | None = None
+    """Position in the labels, in pixels along each axis but C, that is computed
+    first."""
+
+    def check(self) -> None:
+        """Refuse values that no image could make sense of.
+
+        Raises
+        ------
+        ImageError
+            Naming the field, its value and the allowed range.
+        """
+        for name in ("threshold", "seed_threshold"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value <= 1:
+                raise ImageError(
+                    f"{name} is not a probability", repr(value), "Use 0 to 1"
+                )
+        diameter = self.diameter_px
+        if diameter is not None and not (math.isfinite(diameter) and diameter > 0):
+            raise ImageError(
+                "The object diameter must be a positive number of pixels",
+                repr(diameter),
+                "Measure an object in the viewer, or leave it empty to estimate it",
+            )
+        if self.spacing is not None and not all(
+            math.isfinite(s) and s > 0 for s in self.spacing
+        ):
+            raise ImageError(
+                "The pixel spacing must be positive",
+                repr(self.spacing),
+                "Give micrometres per pixel for each axis but C",
+            )
+        if self.tile_px < 1 or self.batch < 0:
+            raise ImageError(
+                "The tile side must be at least 1 and the batch at least 0",
+                f"tile {self.tile_px}, batch {self.batch}",
+                "Use 256 and 0 if in doubt",
+            )

@@ -1,0 +1,248 @@
+"""Probabilities of tiles: the network, its device and the memory policy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from napari_seg.errors import CheckpointError, DeviceError
+from napari_seg.imaging.tiling import (
+    Geometry,
+    choose_geometry,
+    mirror_index,
+    plan_tiles,
+)
+from napari_seg.inference.device import Device, is_out_of_memory
+from napari_seg.inference.fusion import fuse_for_inference
+
+Array = NDArray[np.float32]
+OVERLAP_PX = 32
+"""Rim of a padded network's output that is not trusted beside another tile."""
+_SMALLEST_TILE_PX = 32
+_AUTO_BATCH = {"cpu": 1, "mps": 4, "cuda": 16}
+
+
+class Segmenter(Protocol):
+    """What is asked of a network beside being a module."""
+
+    divisor: int
+    margin: int
+
+
+class Predictor:
+    """Runs a network on tiles, with as little memory as the device has.
+
+    Parameters
+    ----------
+    network : nn.Module
+        Maps (N, C, rows, columns) to ``{"out": logits}``; has `divisor` and `margin`.
+    device : Device
+        Where to compute. The network itself stays where it is: a copy is used.
+    in_channels : int
+        Channels of the input.
+    batch : int, optional
+        Tiles at once; 0 chooses by device.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        device: Device,
+        *,
+        in_channels: int = 1,
+        batch: int = 0,
+    ) -> None:
+        self.device = device
+        self.divisor = int(getattr(network, "divisor", 1))
+        self.margin = int(getattr(network, "margin", 0))
+        self._input_size = getattr(network, "input_size", None)
+        kind = device.name.split(":")[0]
+        self.batch = batch or _AUTO_BATCH.get(kind, 1)
+        self._tile_limit: int | None = None
+        self._autocast = kind == "cuda"
+        side = self.legal_size(1)
+        seeded = torch.Generator().manual_seed(0)
+        example = torch.rand(1, in_channels, side, side, generator=seeded)
+        home = next((p.device for p in network.parameters()), torch.device("cpu"))
+        fused = fuse_for_inference(network, example.to(home))
+        # Channels last is the layout the convolution kernels work in.
+        self._network = fused.to(device.name, memory_format=torch.channels_last)
+
+    def __enter__(self) -> Predictor:
+        """Return the predictor itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Give the memory of the device back."""
+        self.close()
+
+    def close(self) -> None:
+        """Drop the copy of the network and what torch keeps in reserve for it."""
+        self._network = nn.Identity()
+        self._release()
+
+    def legal_size(self, at_least: int) -> int:
+        """Return the shortest input length the network takes from `at_least` on."""
+        if self._input_size is not None:
+            return int(self._input_size(at_least))
+        size = max(at_least, 2 * self.margin + self.divisor)
+        return size + (self.margin - size) % self.divisor
+
+    def geometry(
+        self, shape: Sequence[int], tile_px: int, overlap_px: int = OVERLAP_PX
+    ) -> tuple[Geometry, Geometry]:
+        """Return legal, economical tiles for a plane.
+
+        Parameters
+        ----------
+        shape : sequence of int
+            Rows and columns in the resolution of the network.
+        tile_px : int
+            Wanted input side.
+        overlap_px : int, optional
+            For padded networks: output rim thrown away between tiles.
+
+        Returns
+        -------
+        tuple of Geometry
+            For rows and columns.
+        """
+        smallest = self.legal_size(1)
+        rows, columns = (
+            choose_geometry(
+                int(size),
+                tile_px,
+                divisor=self.divisor,
+                margin=self.margin,
+                overlap=0 if self.margin else overlap_px,
+                phase=smallest % self.divisor,
+                smallest=smallest,
+            )
+            for size in shape
+        )
+        return rows, columns
+
+    def predict(self, inputs: Array) -> Array:
+        """Return class probabilities of normalised tiles.
+
+        Parameters
+        ----------
+        inputs : ndarray of float32, shape (N, C, rows, columns)
+            Tiles of a legal size.
+
+        Returns
+        -------
+        ndarray of float32, shape (N, K, rows - 2 margin, columns - 2 margin)
+            Probabilities, summing to 1 over K.
+
+        Raises
+        ------
+        DeviceError
+            If the smallest batch of the smallest tile does not fit.
+        """
+        done: list[Array] = []
+        while (start := sum(map(len, done))) < len(inputs):
+            part = inputs[start : start + self.batch]
+            if self._tile_limit and max(part.shape[2:]) > self._tile_limit:
+                done.append(self._predict_split(part[0])[None])
+                continue
+            found = self._try_forward(part)
+            if found is None:
+                self._retreat(max(part.shape[2:]))
+            else:
+                done.append(found)
+        return done[0] if len(done) == 1 else np.concatenate(done)
+
+    def _try_forward(self, inputs: Array) -> Array | None:
+        """Return the probabilities, or None where memory runs out."""
+        try:
+            probabilities = self._forward(torch.from_numpy(inputs))
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            return None
+        result: Array = probabilities.cpu().numpy()
+        return result
+
+    @torch.inference_mode()
+    def _forward(self, inputs: Tensor) -> Tensor:
+        x = inputs.to(self.device.name, memory_format=torch.channels_last)
+        if self._autocast:
+            with torch.autocast("cuda", dtype=torch.float16):
+                logits = self._network(x)["out"].float()
+            if not bool(torch.isfinite(logits).all()):
+                # Half precision overflowed: this network needs the full range.
+                self._autocast = False
+        if not self._autocast:
+            logits = self._network(x)["out"]
+        self._check_output(x, logits)
+        if logits.shape[1] == 1:
+            positive = torch.sigmoid(logits)
+            return torch.cat([1 - positive, positive], dim=1)
+        return torch.softmax(logits, dim=1).contiguous()
+
+    def _check_output(self, x: Tensor, logits: Tensor) -> None:
+        expected = [n - 2 * self.margin for n in x.shape[2:]]
+        if list(logits.shape[2:]) != expected:
+            raise CheckpointError(
+                "The network returns an output of another size than it declares",
+                f"{tuple(logits.shape[2:])} instead of {tuple(expected)}",
+                "Its divisor or margin is wrong; report it to the model's author",
+            )
+
+    def _retreat(self, side: int) -> None:
+        """Take smaller steps after memory ran out."""
+        self._release()
+        if self.batch > 1:
+            self.batch //= 2
+            return
+        half = (self._tile_limit or side) // 2
+        floor = max(_SMALLEST_TILE_PX, self.legal_size(1))
+        if half < floor or side <= floor:
+            remedy = "Choose the device 'cpu', or close other programs that use it"
+            if self.device.name == "cpu":
+                remedy = "Close other programs, or choose a smaller tile"
+            raise DeviceError(
+                f"The device {self.device.name} ran out of memory",
+                f"one tile of {side} px does not fit",
+                remedy,
+            )
+        self._tile_limit = half
+
+    def _predict_split(self, image: Array) -> Array:
+        """Predict one tile from smaller ones."""
+        shape = [n - 2 * self.margin for n in image.shape[1:]]
+        limit = self._tile_limit or max(image.shape[1:])
+        overlap = min(OVERLAP_PX, limit // 4)
+        geometry = self.geometry(shape, limit, overlap)
+        # The smallest legal tile may exceed the limit; then that is the limit.
+        self._tile_limit = max(limit, *(g.tile for g in geometry))
+        result: Array | None = None
+        for tile in plan_tiles(shape, geometry):
+            rows, columns = (
+                mirror_index(s.start + self.margin, s.stop + self.margin, n)
+                for s, n in zip(tile.read, image.shape[1:], strict=True)
+            )
+            found = self.predict(image[:, rows[:, None], columns][None])[0]
+            if result is None:
+                result = np.empty((len(found), *shape), np.float32)
+            result[(slice(None), *tile.write)] = found[(slice(None), *tile.crop)]
+        assert result is not None  # a plan has at least one tile
+        return result
+
+    def _release(self) -> None:
+        if self.device.name.startswith("cuda"):
+            torch.cuda.empty_cache()
+        elif self.device.name == "mps":
+            torch.mps.empty_cache()

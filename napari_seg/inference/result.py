@@ -1,0 +1,160 @@
+"""What a segmentation returns, and labels again from what it kept."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_seg.errors import ImageError
+from napari_seg.imaging.axes import PlaneIndex, iter_planes, plane_selection
+from napari_seg.imaging.instances import InstanceParams, probabilities_to_labels
+from napari_seg.imaging.linking import UnionFind
+from napari_seg.imaging.rescale import resample_plane
+from napari_seg.inference.assembly import PlaneAssembler
+from napari_seg.inference.numbering import iter_number
+from napari_seg.inference.planes import (
+    is_transposed,
+    order_planes,
+    plane_of,
+    region_of,
+)
+from napari_seg.types import Progress
+
+Labels = NDArray[np.int32]
+
+
+@dataclass
+class Segmentation:
+    """Labels of an image and what they were made from."""
+
+    labels: Labels
+    """Ids 1..N, 0 is background; the image's shape without channels."""
+    classes: tuple[str, ...]
+    """Names of the K classes; the first is background."""
+    axes: str
+    """Axes of the labels, a string of T Z Y X in the order of the array."""
+    diameter_px: float
+    """Object diameter in image pixels that decided on the zoom."""
+    provenance: dict[str, Any]
+    """Model, checkpoint hash, parameters, version, device: all a record needs."""
+    network_probabilities: NDArray[np.float32] | None
+    """Shape (K, [T,] [Z,] rows, columns) in the resolution of the network, or None
+    if they were not kept."""
+    zoom: float = 1.0
+    """Network pixels per image pixel."""
+    halo_px: int = 64
+    """What a block of the decoder sees beyond its own part, in network pixels."""
+
+    @property
+    def probabilities(self) -> NDArray[np.float32]:
+        """Class probabilities (K, *labels.shape), computed anew at each access."""
+        kept = self._kept()
+        result = np.empty((len(kept), *self.labels.shape), np.float32)
+        for plane in iter_planes(self.axes, self.labels.shape):
+            index = (slice(None), *plane_selection(self.axes, plane))
+            target = result[index]
+            if is_transposed(self.axes):
+                target = target.transpose(0, 2, 1)
+            target[...] = resample_plane(self.probabilities_of(plane), target.shape[1:])
+        return result
+
+    def probabilities_of(self, plane: PlaneIndex) -> NDArray[np.float32]:
+        """Return (K, rows, columns) of one plane in the resolution of the network."""
+        kept = self._kept()
+        leading = [getattr(plane, axis.lower()) for axis in "TZ" if axis in self.axes]
+        found: NDArray[np.float32] = kept[(slice(None), *leading)]
+        return found
+
+    def instance_params(
+        self,
+        *,
+        threshold: float,
+        seed_threshold: float,
+        min_size_px: float = 0.0,
+        fill_holes: bool = True,
+    ) -> InstanceParams:
+        """Return decoder parameters from sizes in image pixels.
+
+        Parameters
+        ----------
+        threshold, seed_threshold : float
+            Foreground and interior probability.
+        min_size_px : float, optional
+            Smallest area in image pixels.
+        fill_holes : bool, optional
+            Whether holes inside objects are filled.
+        """
+        return InstanceParams(
+            threshold, seed_threshold, min_size_px * self.zoom**2, fill_holes
+        )
+
+    def _kept(self) -> NDArray[np.float32]:
+        if self.network_probabilities is None:
+            raise ImageError(
+                "The probabilities of this segmentation were not kept",
+                remedy="Run it again with keep_probabilities=True",
+            )
+        return self.network_probabilities
+
+
+def iter_derive(
+    segmentation: Segmentation,
+    instance_params: InstanceParams,
+    *,
+    link_z: bool = True,
+    focus: PlaneIndex | None = None,
+) -> Generator[Progress, None, Labels]:
+    """Make labels again from the kept probabilities, without the network.
+
+    Parameters
+    ----------
+    segmentation : Segmentation
+        Not changed.
+    instance_params : InstanceParams
+        Sizes in network pixels; see `Segmentation.instance_params`.
+    link_z : bool, optional
+        Whether overlapping objects of neighbouring planes get the same id.
+    focus : PlaneIndex, optional
+        The plane that is made first.
+
+    Yields
+    ------
+    Progress
+        Stages ``"instances"`` and ``"link"``.
+
+    Returns
+    -------
+    ndarray of int32
+        Shape of ``segmentation.labels``.
+    """
+    axes = segmentation.axes
+    labels = np.zeros(segmentation.labels.shape, np.int32)
+    groups = UnionFind()
+    classes = segmentation.classes
+    planes = order_planes(axes, labels.shape, focus)
+    done, total, next_id = 0, 0, 1
+    for plane in planes:
+        probabilities = segmentation.probabilities_of(plane)
+        assembler = PlaneAssembler(
+            plane_of(labels, axes, plane),
+            probabilities.shape[1:],
+            lambda p: probabilities_to_labels(p, classes, instance_params),
+            threshold=instance_params.threshold,
+            halo_px=segmentation.halo_px,
+            first_id=next_id,
+            groups=groups,
+        )
+        total = total or len(assembler.blocks) * len(planes)
+        for block in assembler.blocks:
+            part = probabilities[(slice(None), *block.read)]
+            window = assembler.add(block, np.asarray(part))
+            done += 1
+            region = window and region_of(labels, axes, plane, window)
+            yield Progress("instances", done, total, region)
+        next_id = assembler.next_id
+    yield from iter_number(labels, axes, groups, link_z=link_z)
+    return labels
