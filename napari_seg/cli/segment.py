@@ -59,7 +59,7 @@ def segment(
             done = _segment_file(path, target, checkpoint, params, given)
         except (NapariSegError, OSError, MemoryError) as error:
             text = str(error) or "not enough memory"
-            warn(f"{path}: {text}")
+            warn(text if str(path) in text else f"{path}: {text}")
             errors.append({"input": str(path), "error": text})
             continue
         results.append(done)
