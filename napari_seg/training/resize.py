@@ -1,0 +1,33 @@
+"""Bring an image and its labels to another magnification."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from skimage.transform import resize
+
+
+def resize_image(
+    image: NDArray[np.float32], shape: tuple[int, int]
+) -> NDArray[np.float32]:
+    """Resample (C, Y, X) linearly to new rows and columns, anti-aliased."""
+    out = resize(
+        image, (image.shape[0], *shape), order=1, mode="reflect", anti_aliasing=True
+    )
+    return np.asarray(out, np.float32)
+
+
+def resize_labels(
+    labels: NDArray[np.int32], shape: tuple[int, int]
+) -> NDArray[np.int32]:
+    """Resample ids (Y, X) to new rows and columns by the nearest pixel."""
+    out = resize(labels, shape, order=0, anti_aliasing=False, preserve_range=True)
+    return np.asarray(out, np.int32)
+
+
+def resize_pair(
+    image: NDArray[np.float32], labels: NDArray[np.int32], zoom: float
+) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+    """Both, by a factor of new pixels per old pixel."""
+    rows, cols = (max(round(n * zoom), 1) for n in labels.shape)
+    return resize_image(image, (rows, cols)), resize_labels(labels, (rows, cols))

@@ -1,0 +1,78 @@
+"""A run's state on disk, so that a stopped or killed training can go on."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.swa_utils import AveragedModel
+
+from napari_seg.errors import CheckpointError
+
+
+@dataclass
+class Progression:
+    """How far a run has come."""
+
+    step: int = 0
+    """Steps done."""
+    elapsed_s: float = 0.0
+    """Seconds of training, over all sittings."""
+    best_score: float = -1.0
+    """Best validation score so far; -1 before the first."""
+
+
+def state_path(out: Path) -> Path:
+    """Where the state of a run with this output lies."""
+    return out.with_name(out.name + ".state")
+
+
+def save_state(
+    out: Path,
+    network: nn.Module,
+    average: AveragedModel,
+    optimiser: Optimizer,
+    progression: Progression,
+) -> None:
+    """Write the state atomically beside the output."""
+    path = state_path(out)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
+    os.close(handle)
+    state: dict[str, Any] = {
+        "network": network.state_dict(),
+        "average": average.state_dict(),
+        "optimiser": optimiser.state_dict(),
+        "progression": vars(progression),
+    }
+    try:
+        torch.save(state, temporary)
+        Path(temporary).replace(path)
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+
+
+def load_state(
+    out: Path, network: nn.Module, average: AveragedModel, optimiser: Optimizer
+) -> Progression:
+    """Restore a run; a fresh `Progression` if there is no state."""
+    path = state_path(out)
+    if not path.is_file():
+        return Progression()
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        network.load_state_dict(state["network"])
+        average.load_state_dict(state["average"])
+        optimiser.load_state_dict(state["optimiser"])
+        return Progression(**state["progression"])
+    except (RuntimeError, KeyError, TypeError, ValueError, EOFError) as error:
+        raise CheckpointError(
+            f"The training state {path} does not fit this run",
+            str(error).splitlines()[0],
+            "Resume with the same architecture, or delete the file to start anew.",
+        ) from error
