@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import ndimage, sparse
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 SNAP = 0.1
 """Zooms within this fraction of 1 are taken as 1: resampling costs sharpness."""

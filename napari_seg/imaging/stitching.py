@@ -11,12 +11,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_seg.imaging.linking import UnionFind, overlap_pairs
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 Window = tuple[slice, slice]
 _MAJORITY = 0.5
@@ -164,7 +167,7 @@ class Stitcher:
         )
         ids = np.zeros(count, np.int32)
         partners = self._partners(local, claimed, is_large, is_wanted, taken)
-        for i in np.flatnonzero(is_wanted[1:]) + 1:
+        for i in (np.flatnonzero(is_wanted[1:]) + 1).tolist():
             if i in partners:
                 ids[i] = self._groups.union(partners[i])
                 if is_large[i]:

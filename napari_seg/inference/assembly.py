@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_seg.imaging.linking import UnionFind
 from napari_seg.imaging.rescale import Axis, plan_axes, resample_labels
 from napari_seg.imaging.stitching import Block, Stitcher, Window, plan_blocks
-from napari_seg.imaging.tiling import Tile
+
+if TYPE_CHECKING:
+    from napari_seg.imaging.linking import UnionFind
+    from napari_seg.imaging.tiling import Tile
 
 Probabilities = NDArray[np.float32]
 Labels = NDArray[np.int32]
@@ -171,13 +174,13 @@ class PlaneAssembler:
             slice(*a.source_span(w.start, w.stop))
             for a, w in zip(self._axes, window, strict=True)
         ]
-        local = tuple(
+        rows, columns = (
             slice(s.start - r.start, s.stop - r.start)
             for s, r in zip(spans, block.read, strict=True)
         )
         self._labels[window] = resample_labels(
             self._stitcher.labels[tuple(spans)],
-            1 - probabilities[(0, *local)],
+            1 - probabilities[0, rows, columns],
             self._axes,
             window,
             threshold=self._threshold,

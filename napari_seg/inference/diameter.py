@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import TYPE_CHECKING
 
-from napari_seg.inference.params import SegmentParams
-from napari_seg.inference.reader import ImageReader
 from napari_seg.types import Progress
 
 if TYPE_CHECKING:
+    from napari_seg.inference.params import SegmentParams
     from napari_seg.inference.predictor import Predictor
+    from napari_seg.inference.reader import ImageReader
     from napari_seg.models.card import Card
 
 

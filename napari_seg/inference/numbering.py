@@ -8,6 +8,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_seg.imaging.axes import iter_planes, plane_selection
 from napari_seg.imaging.linking import (
     UnionFind,
     dense_lut,
@@ -17,7 +18,6 @@ from napari_seg.imaging.linking import (
     renumber,
 )
 from napari_seg.inference.planes import frames, plane_of
-from napari_seg.imaging.axes import iter_planes, plane_selection
 from napari_seg.types import Progress, Region
 
 Labels = NDArray[np.int32]

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_seg.imaging.axes import PlaneIndex, axis_size, iter_planes, plane_selection
-from napari_seg.imaging.stitching import Window
 from napari_seg.types import Region
+
+if TYPE_CHECKING:
+    from napari_seg.imaging.stitching import Window
 
 Labels = NDArray[np.int32]
 

@@ -72,7 +72,7 @@ class Predictor:
         home = next((p.device for p in network.parameters()), torch.device("cpu"))
         fused = fuse_for_inference(network, example.to(home))
         # Channels last is the layout the convolution kernels work in.
-        self._network = fused.to(device.name, memory_format=torch.channels_last)
+        self._network = fused.to(device.name).to(memory_format=torch.channels_last)
 
     def __enter__(self) -> Predictor:
         """Return the predictor itself."""

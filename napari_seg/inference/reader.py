@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from napari_seg.errors import ImageError
 from napari_seg.imaging.axes import (
@@ -22,8 +21,9 @@ from napari_seg.imaging.normalise import (
     intensity_range,
     rescale_intensity,
 )
-from napari_seg.imaging.rescale import Axis, plan_axes, resample, zoomed_size
-from napari_seg.imaging.tiling import mirror_index
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 Window = tuple[slice, slice]
 _LUMINANCE = np.array([0.2125, 0.7154, 0.0721], np.float32)  # ITU-R BT.709
@@ -246,64 +246,3 @@ def open_image(
     return ImageReader(
         image, checked, in_channels, channel, normalisation or Normalisation()
     )
-
-
-@dataclass(frozen=True)
-class PlaneView:
-    """One plane of an image in the resolution of the network.
-
-    Parameters
-    ----------
-    reader : ImageReader
-        The image.
-    plane : PlaneIndex
-        Which plane.
-    axes : tuple of Axis
-        Resampling of rows and columns, image to network.
-    """
-
-    reader: ImageReader
-    plane: PlaneIndex
-    axes: tuple[Axis, Axis]
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Rows and columns in the resolution of the network."""
-        return self.axes[0].target, self.axes[1].target
-
-    def read(self, window: tuple[slice, ...]) -> NDArray[np.float32]:
-        """Return a window, mirrored where it reaches beyond the plane.
-
-        Parameters
-        ----------
-        window : tuple of slice
-            Rows and columns with start and stop, anywhere.
-
-        Returns
-        -------
-        ndarray of float32, shape (C, rows, columns)
-        """
-        index = [
-            mirror_index(s.start, s.stop, a.target)
-            for s, a in zip(window, self.axes, strict=True)
-        ]
-        low = [int(i.min()) for i in index]
-        inner = (
-            slice(low[0], int(index[0].max()) + 1),
-            slice(low[1], int(index[1].max()) + 1),
-        )
-        spans = [
-            a.source_span(w.start, w.stop)
-            for a, w in zip(self.axes, inner, strict=True)
-        ]
-        block = self.reader.read(self.plane, (slice(*spans[0]), slice(*spans[1])))
-        block = resample(block, self.axes, inner)
-        rows, columns = (i - start for i, start in zip(index, low, strict=True))
-        return np.ascontiguousarray(block[:, rows[:, None], columns])
-
-
-def view_plane(reader: ImageReader, plane: PlaneIndex, zoom: float) -> PlaneView:
-    """Return a plane resampled by `zoom` (network pixels per image pixel)."""
-    shape = reader.plane_shape
-    target = [zoomed_size(n, zoom) for n in shape]
-    return PlaneView(reader, plane, plan_axes(shape, target))

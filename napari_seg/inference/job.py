@@ -1,0 +1,229 @@
+"""One image on its way through the network."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import shutil
+import tempfile
+from collections.abc import Generator, Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+import napari_seg
+from napari_seg.imaging.axes import (
+    PlaneIndex,
+    axis_size,
+    spatial_axes,
+    spatial_shape,
+)
+from napari_seg.imaging.instances import InstanceParams, probabilities_to_labels
+from napari_seg.imaging.linking import UnionFind
+from napari_seg.imaging.rescale import snap_zoom, zoomed_size
+from napari_seg.imaging.tiling import plan_tiles
+from napari_seg.inference.assembly import PlaneAssembler, TileStore
+from napari_seg.inference.planes import order_planes, plane_of, region_of
+from napari_seg.inference.result import Segmentation
+from napari_seg.inference.view import PlaneView, view_plane
+from napari_seg.types import Progress
+
+if TYPE_CHECKING:  # torch must not be loaded by opening a panel
+    from numpy.typing import NDArray
+
+    from napari_seg.imaging.stitching import Block
+    from napari_seg.inference.params import SegmentParams
+    from napari_seg.inference.predictor import Predictor
+    from napari_seg.inference.reader import ImageReader
+    from napari_seg.models.card import Card
+    from napari_seg.models.checkpoint import Checkpoint
+
+_SPILL_BYTES = 1 << 29
+
+
+class Job:
+    """One image on its way through the network."""
+
+    def __init__(
+        self,
+        reader: ImageReader,
+        predictor: Predictor,
+        checkpoint: Checkpoint,
+        params: SegmentParams,
+        diameter: float,
+    ) -> None:
+        card = checkpoint.card
+        self.reader = reader
+        self.predictor = predictor
+        self.checkpoint = checkpoint
+        self.params = params
+        self.diameter = diameter
+        self.zoom = snap_zoom(card.object_diameter_px / diameter)
+        self.axes = spatial_axes(reader.axes)
+        self.labels = np.zeros(spatial_shape(reader.axes, reader.image.shape), np.int32)
+        self.groups = UnionFind()
+        self.halo = min(128, max(32, math.ceil(2 * card.object_diameter_px) + 8))
+        self.instances = _instance_params(card, params, self.zoom)
+        rows, columns = (zoomed_size(n, self.zoom) for n in reader.plane_shape)
+        self.shape = (rows, columns)
+        self.geometry = predictor.geometry(self.shape, params.tile_px)
+        self.tiles = plan_tiles(self.shape, self.geometry)
+        self.kept = self._allocate() if params.keep_probabilities else None
+        self._next_id = 1
+        self._done = {"predict": 0, "instances": 0}
+
+    def iter_planes(self) -> Generator[Progress, None, None]:
+        """Predict and decode all planes, those near the focus first."""
+        focus = self._focus()
+        nearest = focus and focus[0]
+        self.planes = order_planes(self.axes, self.labels.shape, nearest)
+        for plane in self.planes:
+            spot = focus[1] if focus and plane == focus[0] else None
+            yield from self._iter_plane(plane, spot)
+
+    def _iter_plane(
+        self, plane: PlaneIndex, spot: tuple[float, float] | None
+    ) -> Generator[Progress, None, None]:
+        classes, instances = self.checkpoint.card.classes, self.instances
+        assembler = PlaneAssembler(
+            plane_of(self.labels, self.axes, plane),
+            self.shape,
+            lambda p: probabilities_to_labels(p, classes, instances),
+            threshold=instances.threshold,
+            halo_px=self.halo,
+            first_id=self._next_id,
+            groups=self.groups,
+        )
+        store = TileStore(self.tiles, assembler.blocks, self._kept_of(plane))
+        pending = _by_distance(assembler.blocks, spot)
+        view = view_plane(self.reader, plane, self.zoom)
+        for batch in self._batches(store, pending, spot):
+            self._predict(store, view, batch)
+            yield self._progress("predict", len(self.tiles), len(batch))
+            ready = [b for b in pending if store.is_ready(b)]
+            for block in ready:
+                pending.remove(block)
+                window = assembler.add(block, store.take(block))
+                region = window and region_of(self.labels, self.axes, plane, window)
+                step = self._progress("instances", len(assembler.blocks), 1)
+                yield dataclasses.replace(step, region=region)
+        self._next_id = assembler.next_id
+
+    def _progress(self, stage: str, per_plane: int, done: int) -> Progress:
+        self._done[stage] += done
+        return Progress(stage, self._done[stage], per_plane * len(self.planes))
+
+    def _batches(
+        self, store: TileStore, blocks: list[Block], spot: tuple[float, float] | None
+    ) -> Iterator[list[int]]:
+        """Yield tiles in the order in which the blocks need them."""
+        order: dict[int, None] = {}
+        for block in blocks:
+            needed = store.needs[block.index].tolist()
+            if spot is not None:
+                needed.sort(key=lambda i: _distance(self.tiles[i].write, spot))
+            order.update(dict.fromkeys(needed))
+        queue = list(order)
+        while queue:
+            # Asked anew each time: the predictor lowers it when memory runs out.
+            size = self.predictor.batch
+            yield queue[:size]
+            del queue[:size]
+
+    def _predict(self, store: TileStore, view: PlaneView, batch: list[int]) -> None:
+        inputs = np.stack([view.read(self.tiles[i].read) for i in batch])
+        for i, probabilities in zip(batch, self.predictor.predict(inputs), strict=True):
+            store.put(i, probabilities)
+
+    def _focus(self) -> tuple[PlaneIndex, tuple[float, float]] | None:
+        """Return the focus as a plane and a place in network pixels."""
+        if self.params.focus is None:
+            return None
+        at = dict(zip(self.axes, self.params.focus, strict=True))
+        sizes = dict(zip(self.axes, self.labels.shape, strict=True))
+        inside = {a: min(max(v, 0), sizes[a] - 1) for a, v in at.items()}
+        plane = PlaneIndex(round(inside.get("T", 0)), round(inside.get("Z", 0)))
+        return plane, (inside["Y"] * self.zoom, inside["X"] * self.zoom)
+
+    def _allocate(self) -> NDArray[np.float32] | None:
+        """Room for all probabilities: on disk where memory would be a lot."""
+        shape = self.reader.image.shape
+        leading = [
+            axis_size(self.reader.axes, shape, a) for a in "TZ" if a in self.axes
+        ]
+        full = (len(self.checkpoint.card.classes), *leading, *self.shape)
+        size = 4 * math.prod(full)
+        if size <= _SPILL_BYTES:
+            return np.zeros(full, np.float32)
+        if size > shutil.disk_usage(tempfile.gettempdir()).free // 2:
+            self.reader.notes.append("probabilities were not kept: no room on disk")
+            return None
+        # The file has no name; it goes when the array does.
+        with tempfile.TemporaryFile() as file:
+            return np.memmap(file, np.float32, "w+", shape=full)
+
+    def _kept_of(self, plane: PlaneIndex) -> NDArray[np.float32] | None:
+        if self.kept is None:
+            return None
+        leading = [getattr(plane, a.lower()) for a in "TZ" if a in self.axes]
+        part: NDArray[np.float32] = self.kept[(slice(None), *leading)]
+        return part
+
+    def result(self, origin: str, seconds: float) -> Segmentation:
+        """Return the finished segmentation with its provenance."""
+        card = self.checkpoint.card
+        path = self.checkpoint.path
+        provenance = {
+            "model": card.name,
+            "checkpoint": None if path is None else str(path),
+            "sha256": self.checkpoint.sha256,
+            "software": f"napari-seg {napari_seg.__version__}",
+            "parameters": dataclasses.asdict(self.params),
+            "axes": self.reader.axes,
+            "diameter_px": self.diameter,
+            "diameter_origin": origin,
+            "zoom": self.zoom,
+            "tile_px": [g.tile for g in self.geometry],
+            "overlap_px": [g.overlap for g in self.geometry],
+            "instances": dataclasses.asdict(self.instances),
+            "device": self.predictor.device.name,
+            "device_reason": self.predictor.device.reason,
+            "seconds": round(seconds, 3),
+            "notes": list(self.reader.notes),
+        }
+        return Segmentation(
+            self.labels,
+            card.classes,
+            self.axes,
+            self.diameter,
+            provenance,
+            self.kept,
+            self.zoom,
+            self.halo,
+        )
+
+
+def _instance_params(card: Card, params: SegmentParams, zoom: float) -> InstanceParams:
+    seeds = params.seed_threshold
+    return InstanceParams(
+        card.threshold if params.threshold is None else params.threshold,
+        card.seed_threshold if seeds is None else seeds,
+        params.min_size_px * zoom**2,
+    )
+
+
+def _distance(window: tuple[slice, ...], spot: tuple[float, float]) -> float:
+    """Return how far a place lies outside a window, then from its middle."""
+    outside = [
+        max(s.start - p, p - s.stop, 0.0) for s, p in zip(window, spot, strict=True)
+    ]
+    centre = [
+        abs((s.start + s.stop) / 2 - p) for s, p in zip(window, spot, strict=True)
+    ]
+    return max(outside) + 1e-6 * max(centre)
+
+
+def _by_distance(blocks: list[Block], spot: tuple[float, float] | None) -> list[Block]:
+    if spot is None:
+        return list(blocks)
+    return sorted(blocks, key=lambda b: _distance(b.core, spot))
