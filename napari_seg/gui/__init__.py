@@ -1,0 +1,1 @@
+"""The napari plugin: the only place for napari and Qt."""

@@ -1,0 +1,186 @@
+"""The core, imported when first needed and off the main thread.
+
+Importing torch takes seconds, so nothing here imports it at the top: every method
+that needs it is a generator, whose body runs in the thread of the job.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import importlib.util
+import os
+import sys
+from collections.abc import Generator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_seg.gui.layers import Source
+from napari_seg.models.catalogue import ModelEntry, list_models
+from napari_seg.state import SegmentRequest
+from napari_seg.types import Progress
+
+
+@dataclass(frozen=True)
+class DeviceInfo:
+    """The device in use, why, and what else there is."""
+
+    name: str
+    reason: str
+    names: tuple[str, ...] = ()
+
+
+class Engine:
+    """All that the controller asks of the core; tests bring their own.
+
+    The checkpoint used last stays loaded until `iter_release`.
+    """
+
+    def __init__(self) -> None:
+        self._checkpoint: Any = None
+        self._loaded: tuple[str, float] | None = None
+
+    def list_models(self) -> list[ModelEntry]:
+        """Return the models a user can run; reads headers, no torch."""
+        return [entry for entry in list_models() if entry.kind != "architecture"]
+
+    def iter_device(self, request: str) -> Generator[Progress, None, DeviceInfo]:
+        """Find the device for a request such as ``"auto"``."""
+        yield from _import_torch()
+        from napari_seg.inference.device import choose_device, list_devices
+
+        chosen = choose_device(request)
+        names = tuple(device.name for device in list_devices())
+        return DeviceInfo(chosen.name, chosen.reason, names)
+
+    def iter_segment(
+        self, source: Source, request: SegmentRequest, spacing: Any
+    ) -> Generator[Progress, None, Any]:
+        """Run the model; returns a `Segmentation`."""
+        yield from _prepare_labels_layer()
+        checkpoint = yield from self._iter_load(request.model)
+        from napari_seg.inference.segment import iter_segment
+
+        params = _params(source, request, spacing)
+        return (yield from iter_segment(source.data, checkpoint, params))
+
+    def iter_estimate(
+        self, source: Source, request: SegmentRequest, spacing: Any
+    ) -> Generator[Progress, None, float]:
+        """Estimate the diameter of the objects, in pixels of the image."""
+        checkpoint = yield from self._iter_load(request.model)
+        from napari_seg.inference.segment import estimate_diameter
+
+        yield Progress("size", 0, 0)
+        params = _params(source, request, spacing)
+        return float(estimate_diameter(source.data, checkpoint, params))
+
+    def iter_derive(
+        self, segmentation: Any, request: SegmentRequest
+    ) -> Generator[Progress, None, np.ndarray]:
+        """Make labels again from the probabilities of an earlier run."""
+        from napari_seg.inference.result import iter_derive
+
+        advanced = request.advanced
+        params = segmentation.instance_params(
+            threshold=request.threshold,
+            seed_threshold=advanced.seed_threshold,
+            min_size_px=request.min_size_px,
+        )
+        derive = iter_derive(segmentation, params, link_z=advanced.link_z)
+        return (yield from derive)
+
+    def iter_release(self) -> Generator[Progress, None, None]:
+        """Free the memory of the network, on the GPU too."""
+        self._checkpoint = self._loaded = None
+        gc.collect()
+        torch = sys.modules.get("torch")
+        if torch is not None and torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        yield Progress("release", 1, 1)
+
+    def _iter_load(self, model: str) -> Generator[Progress, None, Any]:
+        """Load a checkpoint, unless it is the one already loaded."""
+        yield from _import_torch()
+        from napari_seg.models.checkpoint import load_model
+
+        key = (model, _modified(self.list_models(), model))
+        if key != self._loaded:
+            self._checkpoint = load_model(model)
+            self._loaded = key
+        yield Progress("load", 2, 2)
+        return self._checkpoint
+
+
+def _modified(entries: list[ModelEntry], name: str) -> float:
+    """Return when the file of a model was written: it may be trained again."""
+    paths = [Path(e.path) for e in entries if e.name == name and e.path is not None]
+    with suppress(OSError):
+        return max((path.stat().st_mtime for path in paths), default=0.0)
+    return 0.0
+
+
+def _params(source: Source, request: SegmentRequest, spacing: Any) -> Any:
+    """Build the parameters of the core."""
+    from napari_seg.inference.segment import SegmentParams
+
+    advanced = request.advanced
+    return SegmentParams(
+        axes=source.axes,
+        channel=request.channel,
+        spacing=spacing,
+        diameter_px=request.diameter_px,
+        device=request.device,
+        tile_px=advanced.tile_px,
+        batch=advanced.batch,
+        threshold=request.threshold,
+        seed_threshold=advanced.seed_threshold,
+        min_size_px=request.min_size_px,
+        link_z=advanced.link_z,
+        focus=source.focus,
+    )
+
+
+def _import_torch() -> Generator[Progress, None, None]:
+    """Import torch in the thread of the job."""
+    if "torch" not in sys.modules:
+        yield Progress("load", 0, 2, message="Starting PyTorch")
+        _open_torch_libraries()
+        importlib.import_module("torch")
+    yield Progress("load", 1, 2)
+
+
+def _open_torch_libraries() -> None:
+    """Open torch's shared libraries while the window goes on.
+
+    ``import torch`` opens them under the interpreter lock, which stops every
+    thread, for 0.2 s to 0.9 s (measured). A foreign call to dlopen does not hold
+    the lock; the import then finds them open.
+    """
+    spec = importlib.util.find_spec("torch")
+    if os.name != "posix" or spec is None or not spec.submodule_search_locations:
+        return
+    folder = Path(spec.submodule_search_locations[0]) / "lib"
+    process = ctypes.CDLL(None)
+    process.dlopen.argtypes = [ctypes.c_char_p, ctypes.c_int]
+    process.dlopen.restype = ctypes.c_void_p
+    flags = {"libtorch_global_deps": os.RTLD_GLOBAL, "libtorch_python": 0}
+    suffix = ".dylib" if sys.platform == "darwin" else ".so"
+    for name, flag in flags.items():
+        # A failure is harmless: the import opens them again, and can say why not.
+        process.dlopen(os.fsencode(folder / (name + suffix)), os.RTLD_NOW | flag)
+
+
+def _prepare_labels_layer() -> Generator[Progress, None, None]:
+    """Let napari import what the first labels layer of a session needs.
+
+    pandas and scipy.linalg take half a second, which the window need not wait for.
+    """
+    from napari.layers import Labels
+
+    yield Progress("load", 0, 2)
+    Labels(np.zeros((1, 1), np.int32))

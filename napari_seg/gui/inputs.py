@@ -1,0 +1,182 @@
+"""Which image is segmented, what its axes are, and what is wrong with the input."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from napari.components import ViewerModel
+from napari.layers import Image
+from psygnal import Signal
+
+from napari_seg.errors import AxesError
+from napari_seg.gui.layers import default_axes, full_data
+from napari_seg.imaging.axes import axis_size, check_axes
+from napari_seg.models.catalogue import ModelEntry
+from napari_seg.state import Scope, SegmentSettings
+
+NO_IMAGE = "no image"
+"""Key of the one problem that is nobody's mistake."""
+_COLOURS = ("Red", "Green", "Blue", "Alpha")
+
+
+class ImageChoice:
+    """Follows the image layers of a viewer and knows which one is chosen.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+        The viewer.
+    """
+
+    changed = Signal()
+    """Layers came, went or were renamed, or another one is chosen."""
+
+    def __init__(self, viewer: ViewerModel) -> None:
+        self._viewer = viewer
+        self._axes: WeakKeyDictionary[Image, str] = WeakKeyDictionary()
+        self.layer: Image | None = None
+        events = viewer.layers.events
+        for emitter in (events.inserted, events.removed, events.reordered):
+            emitter.connect(self._update)
+        self._watched: list[Image] = []
+        self._update()
+
+    def close(self) -> None:
+        """Let go of the viewer."""
+        events = self._viewer.layers.events
+        for emitter in (events.inserted, events.removed, events.reordered):
+            emitter.disconnect(self._update)
+        for layer in self._watched:
+            self._unwatch(layer)
+
+    def images(self) -> list[Image]:
+        """Return the image layers, the topmost first, as the layer list shows them."""
+        return [x for x in reversed(self._viewer.layers) if isinstance(x, Image)]
+
+    def choose(self, name: str) -> None:
+        """Choose an image layer by its name; unknown names change nothing."""
+        for layer in self.images():
+            if layer.name == name and layer is not self.layer:
+                self.layer = layer
+                self.changed.emit()
+
+    def axes(self) -> str:
+        """Return the axes of the chosen image, guessed unless the user said so."""
+        if self.layer is None:
+            return ""
+        if self.layer not in self._axes:
+            self._axes[self.layer] = default_axes(self.layer)
+        return self._axes[self.layer]
+
+    def set_axes(self, axes: str) -> None:
+        """Remember what the user says the axes are."""
+        if self.layer is not None:
+            self._axes[self.layer] = axes
+
+    def _update(self) -> None:
+        images = self.images()
+        for layer in [x for x in self._watched if x not in images]:
+            self._unwatch(layer)
+        for layer in [x for x in images if x not in self._watched]:
+            layer.events.name.connect(self._on_renamed)
+            layer.events.data.connect(self._on_data)
+            self._watched.append(layer)
+        if self.layer not in images:
+            self.layer = images[0] if images else None
+        self.changed.emit()
+
+    def _unwatch(self, layer: Image) -> None:
+        layer.events.name.disconnect(self._on_renamed)
+        layer.events.data.disconnect(self._on_data)
+        self._watched = [x for x in self._watched if x is not layer]
+
+    def _on_renamed(self) -> None:
+        self.changed.emit()
+
+    def _on_data(self) -> None:
+        # Other data may have other axes; what the user said was about the old.
+        for layer in self._watched:
+            axes = self._axes.get(layer, "")
+            if len(axes) != len(full_data(layer).shape):
+                self._axes.pop(layer, None)
+        self.changed.emit()
+
+
+def channel_choices(layer: Image | None, axes: str) -> list[tuple[str, int | None]]:
+    """Return the channels a user can choose from, as pairs of text and number.
+
+    None stands for grey made from the colours. Empty without a channel axis.
+    """
+    if layer is None or "C" not in axes:
+        return []
+    shape = full_data(layer).shape
+    if len(axes) != len(shape):
+        return []
+    count = axis_size(axes, shape, "C")
+    if layer.rgb:
+        colours = [(name, i) for i, name in enumerate(_COLOURS[:count])]
+        return [("Grey from colour", None), *colours]
+    return [(f"Channel {i}", i) for i in range(count)]
+
+
+def find_problems(
+    viewer: ViewerModel,
+    layer: Image | None,
+    settings: SegmentSettings,
+    models: Sequence[ModelEntry],
+) -> dict[str, str]:
+    """Return what keeps the image from being segmented, by field, in plain words."""
+    problems: dict[str, str] = {}
+    if layer is None:
+        # No field is wrong; the panel shows how to begin instead.
+        problems[NO_IMAGE] = "Open an image first."
+    elif reason := _image_problem(layer):
+        problems["image"] = reason
+    elif reason := _axes_problem(layer, settings.axes):
+        problems["axes"] = reason
+    if reason := _model_problem(settings.model, models):
+        problems["model"] = reason
+    if layer is not None and (reason := _scope_problem(viewer, layer, settings)):
+        problems["scope"] = reason
+    return problems
+
+
+def _image_problem(layer: Image) -> str:
+    data = full_data(layer)
+    if 0 in data.shape:
+        return f"The image is empty (shape {tuple(data.shape)})."
+    if np.dtype(layer.dtype).kind not in "buif":
+        return f"Pixels of type {layer.dtype} cannot be segmented; convert to float."
+    return ""
+
+
+def _axes_problem(layer: Image, axes: str) -> str:
+    shape = full_data(layer).shape
+    if "?" in axes or not axes:
+        return "Say what each dimension is."
+    try:
+        check_axes(axes, shape)
+    except AxesError as error:
+        return str(error)
+    return ""
+
+
+def _model_problem(name: str, models: Sequence[ModelEntry]) -> str:
+    if not models:
+        return "No model is installed."
+    for entry in models:
+        if entry.name == name:
+            return "" if entry.card is not None else entry.summary
+    return f"There is no model named {name!r}."
+
+
+def _scope_problem(
+    viewer: ViewerModel, layer: Image, settings: SegmentSettings
+) -> str:
+    if viewer.dims.ndisplay == 2 or settings.scope is Scope.IMAGE:
+        return ""
+    if settings.scope is Scope.PLANE and layer.ndim == 2:
+        return ""
+    return f"{settings.scope.value} needs the 2D view (Ctrl+Y in napari)."

@@ -1,0 +1,188 @@
+"""Long jobs in a thread, and their news on the main thread.
+
+No Qt: the owner calls `Jobs.pump` on the main thread, many times a second, while
+`Jobs.is_busy`. The thread only fills a mailbox, so nothing is ever signalled to a
+widget that is gone.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Generator
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import wait as wait_for
+from dataclasses import dataclass, field
+from typing import Any
+
+from napari_seg.types import Progress
+
+JobGenerator = Generator[Progress, None, Any]
+
+
+@dataclass(eq=False)
+class Job:
+    """One generator of the core, run outside the main thread.
+
+    Parameters
+    ----------
+    generator : generator of Progress
+        Created but not started; its body runs in the thread, imports included.
+    on_done : callable
+        Takes what the generator returned.
+    on_progress : callable, optional
+        Takes each `Progress`, in order, none left out.
+    on_error : callable, optional
+        Takes the exception. Without it the exception is raised by `Jobs.pump`.
+    on_stopped : callable, optional
+        Called once the generator is closed after `cancel`.
+    """
+
+    generator: JobGenerator
+    on_done: Callable[[Any], None]
+    on_progress: Callable[[Progress], None] = lambda _: None
+    on_error: Callable[[BaseException], None] | None = None
+    on_stopped: Callable[[], None] = lambda: None
+    is_cancelled: bool = False
+    is_muted: bool = False
+    _mailbox: deque[Progress] = field(default_factory=deque)
+    _result: Any = None
+    _is_complete: bool = False
+
+    def cancel(self) -> None:
+        """Stop at the next yield; what was yielded is still delivered."""
+        self.is_cancelled = True
+
+    def drop(self) -> None:
+        """Stop at the next yield and deliver nothing more: its answer is late."""
+        self.is_cancelled = self.is_muted = True
+
+    def work(self) -> None:
+        """Drain the generator; runs in the thread."""
+        try:
+            while not self.is_cancelled:
+                self._mailbox.append(next(self.generator))
+        except StopIteration as stop:
+            self._result = stop.value
+            self._is_complete = True
+        finally:
+            # In this thread, because its clean-up may take as long as a tile.
+            self.generator.close()
+
+    def deliver(self, until: float) -> bool:
+        """Hand over news until the clock says `until`; True when none is left."""
+        while self._mailbox:
+            progress = self._mailbox.popleft()
+            if not self.is_muted:
+                self.on_progress(progress)
+            if time.perf_counter() > until:
+                return not self._mailbox
+        return True
+
+    def finish(self, error: BaseException | None) -> None:
+        """Call the one callback that tells how the job ended."""
+        if self.is_muted:
+            return
+        if error is not None:
+            if self.on_error is None:
+                raise error
+            self.on_error(error)
+        elif self._is_complete:
+            self.on_done(self._result)
+        else:
+            self.on_stopped()
+
+
+class Jobs:
+    """All background work of one window.
+
+    Jobs run one after the other: they share the processor and the GPU memory.
+
+    Parameters
+    ----------
+    wake : callable, optional
+        Called on the main thread when there is reason to call `pump` again.
+    """
+
+    def __init__(self, wake: Callable[[], None] = lambda: None) -> None:
+        self._wake = wake
+        self._threads = ThreadPoolExecutor(1, thread_name_prefix="napari-seg")
+        self._running: list[tuple[Job, Future[None]]] = []
+        self._timed: dict[str, tuple[float, Callable[[], None]]] = {}
+        self._slices: deque[tuple[Generator[Any, None, Any], Callable[[], None]]]
+        self._slices = deque()
+        self._is_closed = False
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether `pump` has, or will have, anything to do."""
+        return bool(self._running or self._timed or self._slices)
+
+    def start(self, job: Job) -> Job:
+        """Queue a job for the thread."""
+        if not self._is_closed:
+            self._running.append((job, self._threads.submit(job.work)))
+            self._wake()
+        return job
+
+    def later(self, key: str, delay_s: float, call: Callable[[], None]) -> None:
+        """Call something on the main thread, unless the same key comes again."""
+        self._timed[key] = (time.perf_counter() + delay_s, call)
+        self._wake()
+
+    def forget(self, key: str) -> None:
+        """Take back what was asked for with `later`."""
+        self._timed.pop(key, None)
+
+    def spread(
+        self, steps: Generator[Any, None, Any], on_done: Callable[[], None]
+    ) -> None:
+        """Run a generator on the main thread, a few milliseconds at a time."""
+        self._slices.append((steps, on_done))
+        self._wake()
+
+    def pump(self, budget_s: float = 0.012) -> None:
+        """Deliver what the thread has to tell; call it on the main thread.
+
+        Parameters
+        ----------
+        budget_s : float
+            After so many seconds the rest waits for the next call.
+        """
+        until = time.perf_counter() + budget_s
+        self._call_what_is_due()
+        for job, future in list(self._running):
+            # Asked before the mailbox is emptied: nothing is put in afterwards.
+            has_ended = future.done()
+            if not job.deliver(until):
+                return
+            if has_ended:
+                self._running.remove((job, future))
+                job.finish(None if future.cancelled() else future.exception())
+        self._run_slices(until)
+
+    def close(self, timeout_s: float = 5.0) -> None:
+        """Stop everything and wait until the thread is at rest."""
+        self._is_closed = True
+        self._timed.clear()
+        self._slices.clear()
+        for job, future in self._running:
+            job.drop()
+            future.cancel()
+        wait_for([future for _, future in self._running], timeout_s)
+        self._running.clear()
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _call_what_is_due(self) -> None:
+        now = time.perf_counter()
+        for key in [k for k, (due, _) in self._timed.items() if due <= now]:
+            self._timed.pop(key)[1]()
+
+    def _run_slices(self, until: float) -> None:
+        while self._slices and time.perf_counter() < until:
+            steps, on_done = self._slices[0]
+            try:
+                next(steps)
+            except StopIteration:
+                self._slices.popleft()
+                on_done()

@@ -1,0 +1,1 @@
+"""Panels: they emit requests and offer setters, and know nothing else."""
