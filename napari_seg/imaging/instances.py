@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.segmentation import watershed
 
 from napari_seg.errors import LabelsError
-from napari_seg.types import Labels
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from napari_seg.types import Labels
 
 
 @dataclass(frozen=True)

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 from scipy.sparse import coo_matrix, csr_matrix
 from scipy.sparse.csgraph import maximum_bipartite_matching
 from skimage.metrics import adapted_rand_error, variation_of_information
 
 from napari_seg.errors import LabelsError
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
 
 THRESHOLDS = tuple(round(0.5 + 0.05 * i, 2) for i in range(10))
 """IoU 0.5, 0.55, ..., 0.95."""

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import heapq
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 CHUNK = 256
 """Boxes compared with all others at a time; bounds the memory."""
@@ -14,7 +17,7 @@ CHUNK = 256
 def box_neighbours(
     low: NDArray[np.float64], high: NDArray[np.float64], reach: float
 ) -> list[list[int]]:
-    """Indices of the boxes within a distance of each box.
+    """Find the boxes within a distance of each box.
 
     Parameters
     ----------

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
 
 CLIP = (-1.0, 5.0)
 """Normalised values outside are clipped: saturated debris must not swamp a net."""
@@ -80,6 +83,7 @@ def rescale_intensity(
         return np.zeros(array.shape, np.float32)
     # 32-bit floats cannot tell neighbouring values of wide integers apart.
     wide = array.dtype.itemsize >= 4 and array.dtype != np.float32
+    scaled: NDArray[np.floating[Any]]
     scaled = array.astype(np.float64 if wide else np.float32)
     scaled -= low
     scaled /= high - low
@@ -91,4 +95,5 @@ def _grid_sample(array: NDArray[np.generic], max_samples: int) -> NDArray[np.gen
     if array.size <= max_samples:
         return array
     step = int(np.ceil((array.size / max_samples) ** (1 / min(array.ndim, 2))))
-    return array[(..., *(slice(None, None, step),) * min(array.ndim, 2))]
+    grid: tuple[Any, ...] = (..., *(slice(None, None, step),) * min(array.ndim, 2))
+    return array[grid]

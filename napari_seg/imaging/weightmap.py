@@ -6,14 +6,17 @@ Ronneberger, Fischer and Brox, arXiv:1505.04597, section 3, equation 2.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import edt
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
 from napari_seg.errors import LabelsError
 from napari_seg.imaging.neighbours import box_neighbours, colour_greedily
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
 
 NEGLIGIBLE = 9e-4
 """Border terms below this share of w0 are left out; it sets the reach of a cell."""
@@ -147,9 +150,7 @@ def _compact(labels: NDArray[np.integer]) -> NDArray[np.integer]:
     return compact.reshape(labels.shape) + (0 if ids[0] == 0 else 1)
 
 
-def _class_weights(
-    background: NDArray[np.bool_], balance: bool
-) -> NDArray[np.float32]:
+def _class_weights(background: NDArray[np.bool_], balance: bool) -> NDArray[np.float32]:
     weights = np.ones(background.shape, np.float32)
     n_background = int(np.count_nonzero(background))
     n_cells = background.size - n_background
@@ -176,9 +177,7 @@ def _checked_labels(labels: ArrayLike) -> NDArray[np.integer]:
     return np.ascontiguousarray(array)
 
 
-def _checked_spacing(
-    spacing: Sequence[float] | None, ndim: int
-) -> tuple[float, ...]:
+def _checked_spacing(spacing: Sequence[float] | None, ndim: int) -> tuple[float, ...]:
     steps = (1.0,) * ndim if spacing is None else tuple(float(s) for s in spacing)
     if len(steps) != ndim or not all(step > 0 for step in steps):
         raise LabelsError(

@@ -7,16 +7,19 @@ import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import nn
 
 from napari_seg.errors import CheckpointError
 from napari_seg.models.card import Card, read_card
 from napari_seg.models.catalogue import find_checkpoint
 from napari_seg.models.registry import build_network
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
 
 
 @dataclass(frozen=True)

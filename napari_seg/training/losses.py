@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from torch import Tensor
+from typing import TYPE_CHECKING
+
 from torch.nn import functional
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def weighted_cross_entropy(logits: Tensor, classes: Tensor, weights: Tensor) -> Tensor:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from napari_seg.data.io import read_image, read_labels
 from napari_seg.errors import DatasetError
@@ -16,7 +17,12 @@ from napari_seg.imaging.normalise import (
     rescale_intensity,
 )
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
 LABEL_FOLDERS = ("labels", "masks")
+VALIDATION_SHARE = 0.15
+"""Share of the source files held out where a data set names no validation set."""
 
 
 @dataclass(frozen=True)
@@ -63,12 +69,14 @@ def read_pairs(
         If a folder is missing or empty, or a pair does not fit; the file is named.
     """
     folder = Path(folder)
-    labels_dir = next((folder / n for n in LABEL_FOLDERS if (folder / n).is_dir()), None)
+    labels_dir = next(
+        (folder / n for n in LABEL_FOLDERS if (folder / n).is_dir()), None
+    )
     if not (folder / "images").is_dir() or labels_dir is None:
         raise DatasetError(
             f"{folder} is not a training set",
             "no images/ beside labels/ or masks/",
-            "Put images into images/ and their labels under the same names into labels/.",
+            "Put images into images/ and labels of the same names into labels/.",
         )
     images = {file.stem: file for file in sorted((folder / "images").iterdir())}
     labels = {file.stem: file for file in sorted(labels_dir.iterdir())}
@@ -129,20 +137,41 @@ def _read_pair(
             f"labels {labels.shape}, image {image.shape} ({axes})",
             "Labels must have the image's shape without channels.",
         )
-    if "C" in axes:
-        image = np.moveaxis(image, axes.index("C"), 0)
-    else:
-        image = image[None]
+    image = np.moveaxis(image, axes.index("C"), 0) if "C" in axes else image[None]
     planes = labels.reshape(-1, *labels.shape[-2:])
     stack = image.reshape(image.shape[0], -1, *image.shape[-2:])
     pairs = []
     for z, plane in enumerate(planes):
         channels = [
-            rescale_intensity(c, intensity_range(c, normalisation))
-            for c in stack[:, z]
+            rescale_intensity(c, intensity_range(c, normalisation)) for c in stack[:, z]
         ]
         ids = dense_ids(plane)
         name = stem if len(planes) == 1 else f"{stem}-{z:04d}"
         diameter = median_diameter(ids)
         pairs.append(TrainingPair(name, np.stack(channels), ids, diameter, stem))
     return pairs
+
+
+def hold_out(
+    pairs: Sequence[TrainingPair], seed: int
+) -> tuple[list[TrainingPair], list[TrainingPair]]:
+    """Split into training and validation by source file.
+
+    Parameters
+    ----------
+    pairs : sequence of TrainingPair
+    seed : int
+        Same seed and files: same split.
+
+    Returns
+    -------
+    train, val : list of TrainingPair
+        Planes of one stack are never on both sides. A single source is both.
+    """
+    sources = sorted({pair.source for pair in pairs})
+    if len(sources) < 2:
+        return list(pairs), list(pairs)
+    n_val = max(1, round(len(sources) * VALIDATION_SHARE))
+    chosen = set(np.random.default_rng(seed).permutation(sources)[:n_val])
+    train = [pair for pair in pairs if pair.source not in chosen]
+    return train, [pair for pair in pairs if pair.source in chosen]

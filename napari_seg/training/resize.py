@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-from numpy.typing import NDArray
 from skimage.transform import resize
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 def resize_image(

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -14,9 +14,13 @@ from napari_seg.errors import DatasetError
 from napari_seg.imaging.weightmap import border_weight_map
 from napari_seg.training.augmentation import sampling_grid, vary_intensity, warp
 from napari_seg.training.pairs import TrainingPair, median_diameter
-from napari_seg.training.params import TrainParams
 from napari_seg.training.resize import resize_pair
 from napari_seg.training.targets import interior_border_map, open_gaps
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from napari_seg.training.params import TrainParams
 
 OBJECT_SHARE = 0.85
 """Share of patches centred on an object; the rest fall anywhere."""
@@ -64,9 +68,7 @@ class PatchDataset(Dataset[Patch]):
         self.length = length
         # Large images hold more, but neighbouring cells are alike: the square root
         # lets neither the one large image nor the many small ones rule.
-        area = [
-            p.labels.size * (diameter_px / p.diameter_px) ** 2 for p in self.pairs
-        ]
+        area = [p.labels.size * (diameter_px / p.diameter_px) ** 2 for p in self.pairs]
         self.chances = np.sqrt(area) / np.sqrt(area).sum()
 
     def __len__(self) -> int:
@@ -118,9 +120,7 @@ def _near_size(pair: TrainingPair, diameter_px: float) -> TrainingPair:
     return TrainingPair(pair.name, image, labels, diameter)
 
 
-def _centre(
-    labels: NDArray[np.int32], rng: np.random.Generator
-) -> tuple[float, float]:
+def _centre(labels: NDArray[np.int32], rng: np.random.Generator) -> tuple[float, float]:
     if rng.random() < OBJECT_SHARE:
         # A few tries find an object pixel nearly always, without a search.
         for _ in range(20):

@@ -6,14 +6,16 @@ import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
-from torch.optim import Optimizer
-from torch.optim.swa_utils import AveragedModel
 
 from napari_seg.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from torch.optim import Optimizer
+    from torch.optim.swa_utils import AveragedModel
 
 
 @dataclass

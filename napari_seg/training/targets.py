@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import edt
 import numpy as np
-from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 INTERIOR_BORDER = ("background", "interior", "border")
 """Classes of an instance network: each object is an interior inside a rim."""

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
 from napari_seg.imaging.instances import InstanceParams, probabilities_to_labels
 from napari_seg.imaging.metrics import Metrics, evaluate, pool
 from napari_seg.training.pairs import TrainingPair
 from napari_seg.training.resize import resize_image, resize_labels
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 LARGEST_PX = 1024
 """Larger validation images are cropped to this side (network pixels)."""
@@ -24,7 +27,7 @@ def predict_pair(
     diameter_px: float,
     *,
     device: str = "cpu",
-    half: bool = False,
+    half: torch.dtype | None = None,
 ) -> NDArray[np.float32]:
     """Probabilities (K, Y, X) of one pair, its objects brought to a diameter."""
     zoom = diameter_px / pair.diameter_px if pair.diameter_px else 1.0
@@ -35,7 +38,7 @@ def predict_pair(
     if margin:
         batch = _mirror(batch, margin, network)
     kind = torch.device(device).type
-    with torch.inference_mode(), torch.autocast(kind, torch.bfloat16, enabled=half):
+    with torch.inference_mode(), torch.autocast(kind, half, enabled=half is not None):
         logits = network(batch)["out"][0, :, :rows, :cols]
     probabilities: NDArray[np.float32] = logits.float().softmax(0).cpu().numpy()
     return probabilities
@@ -49,7 +52,7 @@ def validate(
     *,
     params: InstanceParams | None = None,
     device: str = "cpu",
-    half: bool = False,
+    half: torch.dtype | None = None,
 ) -> Metrics:
     """Pooled metrics at the images' own resolution, with the true object size."""
     network.eval()
@@ -82,5 +85,3 @@ def _mirror(batch: torch.Tensor, margin: int, network: nn.Module) -> torch.Tenso
     widths = [(0, 0), (0, 0), (pad[2], pad[3]), (pad[0], pad[1])]
     mirrored = np.pad(image, widths, mode="symmetric")
     return torch.from_numpy(mirrored).to(batch.device)
-
-

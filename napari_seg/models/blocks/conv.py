@@ -14,6 +14,7 @@ Norm = Literal["batch", "group"]
 CONV = {2: nn.Conv2d, 3: nn.Conv3d}
 CONV_TRANSPOSE = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
 MAX_POOL = {2: nn.MaxPool2d, 3: nn.MaxPool3d}
+CONVOLUTIONS = (nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 BATCH_NORM = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
 
 GROUP_SIZE = 8
@@ -104,7 +105,7 @@ def init_he(module: nn.Module) -> None:
     He et al. 2015, used by the U-Net paper, section 3.
     """
     for layer in module.modules():
-        if isinstance(layer, (*CONV.values(), *CONV_TRANSPOSE.values())):
+        if isinstance(layer, CONVOLUTIONS):
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)

@@ -1,0 +1,86 @@
+"""The card of the checkpoint that a run will write."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_seg import __version__
+from napari_seg.models.card import Card
+from napari_seg.models.registry import ARCHITECTURES
+from napari_seg.training.targets import INTERIOR_BORDER
+
+if TYPE_CHECKING:
+    from napari_seg.imaging.metrics import Metrics
+    from napari_seg.training.pairs import TrainingPair
+    from napari_seg.training.params import TrainParams
+
+FALLBACK_DIAMETER_PX = 20.0
+"""Object diameter where neither the caller nor the labels give one."""
+
+
+def make_card(
+    pairs: Sequence[TrainingPair],
+    params: TrainParams,
+    out: Path,
+    start: Card | None = None,
+) -> Card:
+    """Describe the network to be trained, or the one to start from.
+
+    Parameters
+    ----------
+    pairs : sequence of TrainingPair
+        Training images; they give the channels and the object diameter.
+    params : TrainParams
+    out : Path
+        Output file; its stem is the name if `params` has none.
+    start : Card, optional
+        Card of the checkpoint to start from: its network and input are kept.
+    """
+    text: dict[str, Any] = {
+        "name": params.name or out.stem,
+        "description": params.description,
+        "training_data": params.training_data,
+        "licence": params.licence,
+        "command": params.command,
+        "software_version": __version__,
+        "scores": {},
+    }
+    if start is not None:
+        return replace(start, **text)
+    arguments = params.arguments
+    if arguments is None and params.architecture in ARCHITECTURES:
+        arguments = ARCHITECTURES[params.architecture].training_arguments
+    return Card(
+        architecture=params.architecture,
+        arguments=dict(arguments or {}),
+        in_channels=pairs[0].image.shape[0],
+        classes=(
+            INTERIOR_BORDER
+            if params.target == "interior-border"
+            else ("background", "foreground")
+        ),
+        decoder=params.target,
+        normalisation=params.normalisation,
+        object_diameter_px=params.object_diameter_px or _typical_diameter(pairs),
+        **text,
+    )
+
+
+def with_scores(card: Card, metrics: Metrics) -> Card:
+    """Add validation scores to a card, rounded to four places."""
+    scores = {
+        key: round(float(value), 4)
+        for key, value in metrics.as_dict().items()
+        if key.startswith(("ap_", "mean_ap", "pq"))
+    }
+    return replace(card, scores=scores)
+
+
+def _typical_diameter(pairs: Sequence[TrainingPair]) -> float:
+    sizes = [pair.diameter_px for pair in pairs if pair.diameter_px > 0]
+    return float(np.median(sizes)) if sizes else FALLBACK_DIAMETER_PX
