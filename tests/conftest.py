@@ -9,14 +9,21 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-HAS_DISPLAY = not sys.platform.startswith("linux") or bool(os.environ.get("DISPLAY"))
-if not HAS_DISPLAY:
-    # Plain widgets need no screen; a viewer does, see below.
-    os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+
+def has_display() -> bool:
+    """Whether a window can be opened; asked late, because pytest-xvfb opens one."""
+    return not sys.platform.startswith("linux") or bool(os.environ.get("DISPLAY"))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_configure() -> None:
+    if not has_display():
+        # Plain widgets need no screen; a viewer does, see below.
+        os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    if HAS_DISPLAY:
+    if has_display():
         return
     reason = "needs OpenGL and so a display: run under `xvfb-run -a`"
     for item in items:
