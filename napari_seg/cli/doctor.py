@@ -38,6 +38,7 @@ def doctor(
         "devices": _devices(),
         "memory": _memory(),
         "models": _models(),
+        "your models go to": _user_models(),
     }
     if as_json:
         emit_json(report)
@@ -104,6 +105,12 @@ def _memory() -> dict[str, str]:
         "available": f"{memory.available / 2**30:.1f} GiB",
         "cores": str(psutil.cpu_count()),
     }
+
+
+def _user_models() -> str:
+    from napari_seg.models.catalogue import user_models_dir
+
+    return str(user_models_dir())
 
 
 def _models() -> list[str]:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from napari_seg.gui.widget import SegmentationWidget
 
 PLUGIN = "napari-seg"
-WINDOW_PX = (1280, 820)
+WINDOW_PX = (1280, 740)
 RUN_SECONDS = 600
 SETTLE_SECONDS = 1.0
 

@@ -1,0 +1,35 @@
+"""Make the pictures of the README and the guide: ``python -m docs.make_pictures``.
+
+Needs a display (``xvfb-run -a`` will do) and the shipped model. Each picture is what a
+user sees who runs the same command.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+IMAGES = Path(__file__).parent / "images"
+
+
+def napari_seg(*arguments: str) -> None:
+    """Run a command of napari-seg, as a user would."""
+    command = [sys.executable, "-m", "napari_seg", *arguments]
+    print("+ napari-seg", *arguments)
+    subprocess.run(command, check=True)
+
+
+def main() -> None:
+    """Write ``docs/images/demo.png`` and ``docs/images/overlay.png``."""
+    IMAGES.mkdir(exist_ok=True)
+    napari_seg("demo", "--screenshot", str(IMAGES / "demo.png"))
+    with tempfile.TemporaryDirectory() as folder:
+        napari_seg("demo", "--headless", "--out", folder)
+        shutil.copy(Path(folder) / "overlay.png", IMAGES / "overlay.png")
+
+
+if __name__ == "__main__":
+    main()
