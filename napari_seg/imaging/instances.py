@@ -100,6 +100,8 @@ def fill_object_holes(labels: Labels) -> Labels:
     ndarray of int32
         A copy where something was filled, else the input.
     """
+    if not labels.size:
+        return labels
     holes, n_holes = ndimage.label(labels == 0)
     inner = np.ones(n_holes + 1, bool)
     inner[0] = False
@@ -131,7 +133,7 @@ def remove_small(labels: Labels, min_size_px: float) -> Labels:
     -------
     ndarray of int32, same shape
     """
-    sizes = np.bincount(labels.ravel())
+    sizes = np.bincount(labels.ravel(), minlength=1)
     keep = sizes >= max(min_size_px, 1)
     keep[0] = False
     table = np.zeros(len(sizes), np.int32)

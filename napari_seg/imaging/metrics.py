@@ -130,9 +130,6 @@ def evaluate(predicted: ArrayLike, truth: ArrayLike) -> Metrics:
     iou = iou_matrix(found, true)
     foreground, background = _semantic_iou(found > 0, true > 0)
     matched = _match(iou, THRESHOLDS[0])
-    any_pixels = true.size > 0
-    rand = adapted_rand_error(true, found)[0] if any_pixels and true.any() else 0.0
-    splits_merges = variation_of_information(true, found) if any_pixels else (0.0, 0.0)
     return Metrics(
         n_true=iou.shape[1],
         n_predicted=iou.shape[0],
@@ -141,8 +138,8 @@ def evaluate(predicted: ArrayLike, truth: ArrayLike) -> Metrics:
         mean_iou=(foreground + background) / 2,
         dice=2 * foreground / (1 + foreground),
         boundary_f=boundary_f(found, true),
-        rand_error=float(rand),
-        variation_of_information=float(sum(splits_merges)),
+        rand_error=_rand_error(found, true),
+        variation_of_information=_variation(found, true),
     )
 
 
@@ -233,6 +230,18 @@ def _semantic_iou(
         return np.count_nonzero(a & b) / union if union else 1.0
 
     return iou(found, true), iou(~found, ~true)
+
+
+def _rand_error(found: NDArray[np.integer], true: NDArray[np.integer]) -> float:
+    if not true.any():
+        return 0.0
+    # Objects of one pixel hold no pair of pixels: scikit-image divides 0 by 0.
+    with np.errstate(invalid="ignore"):
+        return float(np.nan_to_num(adapted_rand_error(true, found)[0]))
+
+
+def _variation(found: NDArray[np.integer], true: NDArray[np.integer]) -> float:
+    return float(sum(variation_of_information(true, found))) if true.size else 0.0
 
 
 def _checked(

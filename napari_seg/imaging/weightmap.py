@@ -5,7 +5,8 @@ Ronneberger, Fischer and Brox, arXiv:1505.04597, section 3, equation 2.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import edt
@@ -13,7 +14,6 @@ import numpy as np
 from scipy import ndimage
 
 from napari_seg.errors import LabelsError
-from napari_seg.imaging.neighbours import box_neighbours, colour_greedily
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -23,6 +23,12 @@ NEGLIGIBLE = 9e-4
 
 FAR = np.float32(1e30)
 """Stands for the squared distance to a cell that is not there."""
+
+CANVAS_PX = 65_536
+"""Pixels of one distance transform: few calls, and all of it in the cache."""
+
+_Window = tuple[int, tuple[slice, ...]]
+"""A cell's id and where its distances matter."""
 
 
 def border_weight_map(
@@ -66,9 +72,8 @@ def border_weight_map(
     `d1` and `d2` are the Euclidean distances to the nearest pixel of the nearest and
     of the second nearest cell. The border term is added to background pixels only
     (inside a cell `d1` is 0 and there is no gap to learn), and needs two cells. It is
-    left out where it is below 0.0009 `w0`. That bounds how far apart two cells can
-    matter to each other, so one distance transform serves many cells: the cost is a
-    handful of transforms, whatever the number of cells.
+    left out where it is below 0.0009 `w0`; so a cell matters within a bounded reach,
+    and the cost grows with the cells' own area, not with their number times the image.
 
     References
     ----------
@@ -100,54 +105,99 @@ def border_weight_map(
 def _two_nearest(
     labels: NDArray[np.integer], reach: float, spacing: tuple[float, ...]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Squared distance to the nearest and second nearest cell, exact up to `reach`.
-
-    A pixel within reach of two cells lies in a gap no wider than `reach`. If cells so
-    close never share a colour, one transform a colour tells all of them apart.
-    """
-    colours, n_colours = _colour_map(labels, reach, spacing)
+    """Squared distance to the nearest and second nearest cell, exact up to `reach`."""
     nearest = np.full(labels.shape, FAR, np.float32)
     second = np.full(labels.shape, FAR, np.float32)
-    farther = np.empty_like(nearest)
-    for colour in range(1, n_colours + 1):
-        squared = edt.edtsq(colours != colour, anisotropy=spacing, parallel=0)
-        np.maximum(nearest, squared, out=farther)
-        np.minimum(second, farther, out=second)
-        np.minimum(nearest, squared, out=nearest)
+    windows = _windows(labels, [math.ceil(reach / step) for step in spacing])
+    for group in _groups(windows):
+        # Below one another, not side by side: the transform is half as fast on wide
+        # arrays.
+        canvas = np.ones(_canvas_shape(group), bool)
+        places = list(_places(group, labels.shape))
+        for cell, window, place in places:
+            np.not_equal(labels[window], cell, out=canvas[place])
+        squared = edt.edtsq(canvas, anisotropy=spacing, parallel=1)
+        for _, window, place in places:
+            here, near, far = squared[place], nearest[window], second[window]
+            np.minimum(far, np.maximum(near, here), out=far)
+            np.minimum(near, here, out=near)
     return nearest, second
 
 
-def _colour_map(
-    labels: NDArray[np.integer], reach: float, spacing: tuple[float, ...]
-) -> tuple[NDArray[np.integer], int]:
-    """Colour the cells so that no two within `reach` of each other share a colour.
+def _windows(labels: NDArray[np.integer], pad: list[int]) -> list[_Window]:
+    """Box of each cell, grown by its reach; it may stick out of the image."""
+    compact, ids = _compact(labels)
+    return [
+        (
+            index if ids is None else int(ids[index]),
+            tuple(
+                slice(part.start - extra, part.stop + extra)
+                for part, extra in zip(box, pad, strict=True)
+            ),
+        )
+        for index, box in enumerate(ndimage.find_objects(compact), start=1)
+        if box is not None
+    ]
 
-    Returns
-    -------
-    colours : ndarray of int, shape of `labels`
-        0 on background, else 1..n_colours.
-    n_colours : int
+
+def _groups(windows: list[_Window]) -> Iterator[list[_Window]]:
+    """Windows of like width, for canvases of about `CANVAS_PX`.
+
+    A transform of a small array costs mostly the call, so many cells share one. They
+    do not disturb each other: a cell is farther than its reach from any other window.
     """
-    compact = _compact(labels)
-    found = ndimage.find_objects(compact)
-    ids = np.array([i for i, box in enumerate(found, 1) if box is not None], np.int64)
-    boxes = [box for box in found if box is not None]
-    low = np.array([[part.start for part in box] for box in boxes], float)
-    high = np.array([[part.stop - 1 for part in box] for box in boxes], float)
-    if len(boxes) < 2:
-        return compact, 0
-    colour = colour_greedily(box_neighbours(low * spacing, high * spacing, reach))
-    table = np.zeros(len(found) + 1, np.min_scalar_type(colour.max() + 1))
-    table[ids] = colour + 1
-    return table[compact], int(colour.max()) + 1
+    windows = sorted(windows, key=lambda entry: _extent(entry[1])[1:])
+    group: list[_Window] = []
+    area = 0
+    for entry in windows:
+        size = math.prod(_extent(entry[1]))
+        if group and area + size > CANVAS_PX:
+            yield group
+            group, area = [], 0
+        group.append(entry)
+        area += size
+    if group:
+        yield group
 
 
-def _compact(labels: NDArray[np.integer]) -> NDArray[np.integer]:
+def _canvas_shape(group: list[_Window]) -> tuple[int, ...]:
+    extents = np.array([_extent(window) for _, window in group])
+    return (int(extents[:, 0].sum()), *extents[:, 1:].max(axis=0))
+
+
+def _places(
+    group: list[_Window], shape: tuple[int, ...]
+) -> Iterator[tuple[int, tuple[slice, ...], tuple[slice, ...]]]:
+    """Each cell, its window inside the image, and that window on the canvas."""
+    top = 0
+    for cell, window in group:
+        inside = tuple(
+            slice(max(part.start, 0), min(part.stop, size))
+            for part, size in zip(window, shape, strict=True)
+        )
+        origin = (top, *(0 for _ in shape[1:]))
+        place = tuple(
+            slice(start + part.start - frame.start, start + part.stop - frame.start)
+            for start, part, frame in zip(origin, inside, window, strict=True)
+        )
+        yield cell, inside, place
+        top += window[0].stop - window[0].start
+
+
+def _extent(window: tuple[slice, ...]) -> tuple[int, ...]:
+    return tuple(part.stop - part.start for part in window)
+
+
+def _compact(
+    labels: NDArray[np.integer],
+) -> tuple[NDArray[np.integer], NDArray[np.integer] | None]:
     # find_objects makes one entry per id up to the highest: sparse ids are packed.
     if int(labels.max(initial=0)) <= 4 * labels.size + 1000:
-        return labels
+        return labels, None
     ids, compact = np.unique(labels, return_inverse=True)
-    return compact.reshape(labels.shape) + (0 if ids[0] == 0 else 1)
+    if ids[0] != 0:
+        return compact.reshape(labels.shape) + 1, np.concatenate([[0], ids])
+    return compact.reshape(labels.shape), ids
 
 
 def _class_weights(background: NDArray[np.bool_], balance: bool) -> NDArray[np.float32]:

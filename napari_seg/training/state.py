@@ -6,6 +6,7 @@ import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -16,6 +17,17 @@ from napari_seg.errors import CheckpointError
 if TYPE_CHECKING:
     from torch.optim import Optimizer
     from torch.optim.swa_utils import AveragedModel
+
+
+READ_ERRORS = (
+    RuntimeError,
+    KeyError,
+    TypeError,
+    ValueError,
+    EOFError,
+    UnpicklingError,
+)
+"""What torch raises for files that are damaged or of another network."""
 
 
 @dataclass
@@ -72,7 +84,7 @@ def load_state(
         average.load_state_dict(state["average"])
         optimiser.load_state_dict(state["optimiser"])
         return Progression(**state["progression"])
-    except (RuntimeError, KeyError, TypeError, ValueError, EOFError) as error:
+    except READ_ERRORS as error:
         raise CheckpointError(
             f"The training state {path} does not fit this run",
             str(error).splitlines()[0],

@@ -118,6 +118,7 @@ def iter_train_pairs(
     out = Path(out)
     out.parent.mkdir(parents=True, exist_ok=True)
     card = make_card(pairs, params, out, start.card if start else None)
+    torch.manual_seed(params.seed)  # before the network draws its weights
     sitting = _Sitting(card, out, params)
     sitting.prepare(start.network if start else build_from_card(sitting.card))
     done = sitting.done
@@ -154,7 +155,6 @@ class _Sitting:
 
     def prepare(self, network: nn.Module) -> None:
         params = self.params
-        torch.manual_seed(params.seed)
         self.network = network.to(self.device)
         if self.card.ndim == 2:
             self.network.to(memory_format=torch.channels_last)

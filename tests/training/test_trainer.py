@@ -1,0 +1,191 @@
+import math
+
+import numpy as np
+import pytest
+import tifffile
+import torch
+
+from napari_seg.errors import CheckpointError
+from napari_seg.models.card import read_card
+from napari_seg.models.checkpoint import load_model
+from napari_seg.training.augmentation import Augmentation
+from napari_seg.training.losses import weighted_cross_entropy
+from napari_seg.training.params import TrainParams
+from napari_seg.training.schedule import (
+    fraction_done,
+    most_steps,
+    rate_factor,
+    running_average,
+)
+from napari_seg.training.state import Progression, state_path
+from napari_seg.training.trainer import TrainProgress, iter_train, train
+from napari_seg.types import run
+
+TINY = {"channels": (4, 8), "padding": "same", "norm": "batch"}
+
+
+def params(**fields):
+    defaults = {
+        "arguments": TINY,
+        "steps": 4,
+        "batch": 2,
+        "patch_px": 32,
+        "validate_every": 2,
+        "device": "cpu",
+        "mixed_precision": False,
+    }
+    return TrainParams(**(defaults | fields))
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:64, :64]
+    for number in range(4):
+        labels = np.zeros((64, 64), np.uint16)
+        grid = np.stack(np.meshgrid([12, 32, 52], [12, 32, 52]), -1).reshape(-1, 2)
+        centres = grid + rng.uniform(-3, 3, grid.shape)
+        for index, (cy, cx) in enumerate(centres, start=1):
+            labels[((y - cy) ** 2 + (x - cx) ** 2 < 36) & (labels == 0)] = index
+        image = (labels > 0) * 200.0 + rng.normal(20, 10, labels.shape)
+        for name, array in (("images", image.astype("f4")), ("labels", labels)):
+            (tmp_path / "set" / name).mkdir(parents=True, exist_ok=True)
+            tifffile.imwrite(tmp_path / "set" / name / f"{number}.tif", array)
+    return tmp_path / "set"
+
+
+def losses(steps):
+    return [step.loss for step in steps if isinstance(step, TrainProgress)]
+
+
+def test_weighted_cross_entropy_by_hand():
+    logits = torch.tensor([[[[0.0, math.log(3)]], [[0.0, 0.0]]]])
+    classes = torch.tensor([[[0, 1]]])
+    weights = torch.tensor([[[2.0, 1.0]]])
+    expected = (2 * math.log(2) + math.log(4)) / 2
+    found = weighted_cross_entropy(logits, classes, weights)
+    assert float(found) == pytest.approx(expected, rel=1e-6)
+    assert float(weighted_cross_entropy(logits, classes, weights * 0)) == 0
+
+
+def test_a_run_yields_every_step_and_writes_a_described_checkpoint(dataset, tmp_path):
+    out = tmp_path / "models" / "mine.safetensors"
+    job = iter_train(dataset, out, params(description="Mine.", command="the command"))
+    steps = list(job)
+    trained = [step for step in steps if isinstance(step, TrainProgress)]
+    assert [step.done for step in trained] == [1, 2, 3, 4]
+    assert all(math.isfinite(step.loss) for step in trained)
+    assert [step.metrics is not None for step in trained] == [False, True, False, True]
+    card = read_card(out)
+    assert card.name == "mine"
+    assert (card.description, card.command) == ("Mine.", "the command")
+    assert card.object_diameter_px == pytest.approx(12, rel=0.2)
+    assert set(card.scores) >= {"ap_0.50", "ap_0.75", "mean_ap"}
+    x = torch.zeros(1, 1, 16, 16)
+    assert load_model(out).network(x)["out"].shape == (1, 3, 16, 16)
+
+
+def test_the_same_seed_gives_the_same_losses(dataset, tmp_path):
+    runs = [
+        losses(iter_train(dataset, tmp_path / f"{name}.safetensors", params(seed=seed)))
+        for name, seed in (("a", 1), ("b", 1), ("c", 2))
+    ]
+    assert runs[0] == runs[1]
+    assert runs[0] != runs[2]
+
+
+def test_a_stopped_run_goes_on_where_it_was(dataset, tmp_path):
+    whole = losses(iter_train(dataset, tmp_path / "whole.safetensors", params(steps=6)))
+    out = tmp_path / "part.safetensors"
+    job = iter_train(dataset, out, params(steps=6))
+    before = []
+    for step in job:
+        if isinstance(step, TrainProgress):
+            before.append(step.loss)
+            if step.done == 4:
+                break
+    job.close()
+    assert out.is_file(), "the best so far is kept"
+    after = losses(iter_train(dataset, out, params(steps=6, resume=True)))
+    assert len(before) == 4
+    np.testing.assert_allclose(before + after, whole, rtol=1e-5)
+
+
+def test_resuming_another_network_is_refused(dataset, tmp_path):
+    out = tmp_path / "net.safetensors"
+    run(iter_train(dataset, out, params()))
+    other = params(arguments={**TINY, "channels": (4, 6)}, resume=True)
+    with pytest.raises(CheckpointError, match="does not fit"):
+        run(iter_train(dataset, out, other))
+    state_path(out).write_bytes(b"damaged")
+    with pytest.raises(CheckpointError, match="does not fit"):
+        run(iter_train(dataset, out, params(resume=True)))
+
+
+def test_fine_tuning_keeps_the_network_and_its_input(dataset, tmp_path):
+    first = tmp_path / "first.safetensors"
+    start = train(dataset, out=first, **vars(params(object_diameter_px=10.0)))
+    second = tmp_path / "second.safetensors"
+    tuned = train(dataset, out=second, **vars(params(init=first, steps=2)))
+    assert tuned.card.arguments == start.card.arguments
+    assert tuned.card.object_diameter_px == 10
+    assert tuned.card.name == "second"
+
+
+@pytest.mark.parametrize("target", ["interior-border", "foreground"])
+def test_valid_convolutions_train_too(dataset, tmp_path, target):
+    valid = params(
+        arguments={"channels": (4, 6), "padding": "valid"}, patch_px=36, target=target
+    )
+    checkpoint = train(dataset, out=tmp_path / "v.safetensors", **vars(valid))
+    assert checkpoint.network.margin == 8
+    assert checkpoint.card.decoder == target
+
+
+@pytest.mark.slow
+def test_a_small_network_learns_the_discs(dataset, tmp_path):
+    checkpoint = train(
+        dataset,
+        out=tmp_path / "discs.safetensors",
+        **vars(
+            params(
+                arguments={**TINY, "channels": (8, 16, 32)},
+                steps=60,
+                batch=4,
+                patch_px=48,
+                validate_every=30,
+                learning_rate=1e-2,
+                augmentation=Augmentation(scale=(0.9, 1.1), elastic_px=1),
+            )
+        ),
+    )
+    assert checkpoint.card.scores["ap_0.50"] > 0.8
+
+
+def test_a_run_ends_by_steps_or_by_time_whichever_is_first():
+    half = Progression(step=50, elapsed_s=30)
+    assert fraction_done(half, TrainParams(steps=100)) == 0.5
+    assert fraction_done(half, TrainParams(minutes=2)) == 0.25
+    assert fraction_done(half, TrainParams(steps=60, minutes=0.5)) == 1
+    assert fraction_done(half, TrainParams()) == pytest.approx(30 / 600)
+    assert most_steps(TrainParams(steps=7)) == 7
+    assert most_steps(TrainParams(minutes=1)) > 10_000
+
+
+def test_learning_rate_warms_up_then_falls_to_nearly_nothing():
+    rates = [rate_factor(i / 200) for i in range(201)]
+    top = int(np.argmax(rates))
+    assert rates[top] == pytest.approx(1, abs=0.01)
+    assert 0 < top < 15
+    assert rates[:top] == sorted(rates[:top])
+    assert rates[top:] == sorted(rates[top:], reverse=True)
+    assert rates[-1] < 0.002
+
+
+def test_the_running_average_forgets_the_start_and_counts_exactly():
+    average = running_average(0.9)
+    value = torch.tensor(100.0)
+    for count in range(1, 60):
+        value = average(value, torch.tensor(1.0), count)
+    assert float(value) == pytest.approx(1, abs=0.2)
+    assert average(torch.tensor(3), torch.tensor(7), 5).item() == 7
