@@ -42,6 +42,17 @@ def train(
     seed: Annotated[int, typer.Option(help="Same seed and data: same run.")] = 0,
     batch: Annotated[int, typer.Option(min=1, help="Patches in a step.")] = 8,
     patch: Annotated[int, typer.Option(min=16, help="Side of a patch, px.")] = 160,
+    diameter: Annotated[
+        float | None,
+        typer.Option(min=1, help="Object diameter the network sees, px (median)."),
+    ] = None,
+    w0: Annotated[float, typer.Option(min=0, help="Height of the border term.")] = 10,
+    sigma: Annotated[
+        float, typer.Option(min=0.1, help="Width of the border term, px.")
+    ] = 5,
+    validate_every: Annotated[
+        int, typer.Option(min=1, help="Steps between validations.")
+    ] = 500,
     description: Annotated[str, typer.Option(help="One line for the card.")] = "",
     training_data: Annotated[str, typer.Option(help="Attribution for the card.")] = "",
     licence: Annotated[str, typer.Option(help="Licence of the weights.")] = "",
@@ -69,6 +80,10 @@ def train(
         seed=seed,
         batch=batch,
         patch_px=patch,
+        object_diameter_px=diameter,
+        w0=w0,
+        sigma_px=sigma,
+        validate_every=validate_every,
         description=description,
         training_data=training_data,
         licence=licence,
