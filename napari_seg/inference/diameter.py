@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator
 from typing import TYPE_CHECKING
 
+from napari_seg.imaging.axes import spatial_axes
+from napari_seg.imaging.rescale import snap_zoom
+from napari_seg.inference.scout import Scout, Sighting, best_sighting
 from napari_seg.types import Progress
 
 if TYPE_CHECKING:
@@ -13,23 +17,91 @@ if TYPE_CHECKING:
     from napari_seg.inference.reader import ImageReader
     from napari_seg.models.card import Card
 
+ZOOMS = (1.0, 0.5, 0.25, 0.125, 2.0)
+"""Network pixels per image pixel at which objects are looked for."""
+
 
 def iter_diameter(
     reader: ImageReader, predictor: Predictor, card: Card, params: SegmentParams
 ) -> Generator[Progress, None, tuple[float, str]]:
-    """Decide on the object diameter in image pixels."""
-    if params.diameter_px is not None:
-        yield Progress("size", 1, 1)
-        return params.diameter_px, "given"
-    found = yield from iter_estimate(reader, predictor, card, params)
+    """Decide on the object diameter.
+
+    Parameters
+    ----------
+    reader : ImageReader
+        The image.
+    predictor : Predictor
+        The network.
+    card : Card
+        At what size the network was trained.
+    params : SegmentParams
+        A diameter in pixels wins over the pixel size, and that over an estimate.
+
+    Yields
+    ------
+    Progress
+        Stage ``"size"``.
+
+    Returns
+    -------
+    diameter_px : float
+        In image pixels.
+    origin : str
+        ``"given"``, ``"pixel size"``, ``"estimated"`` or ``"nothing found"``.
+    """
+    known = _known(reader, card, params)
+    if known is not None:
+        diameter, origin = known
+        yield Progress("size", 1, 1, message=f"Objects: {diameter:.3g} px ({origin})")
+        return known
+    found = yield from iter_estimate(reader, predictor, card)
     if found is None:
+        reader.notes.append("no object was found to estimate the size from")
         return card.object_diameter_px, "nothing found"
     return found, "estimated"
 
 
+def _known(
+    reader: ImageReader, card: Card, params: SegmentParams
+) -> tuple[float, str] | None:
+    if params.diameter_px is not None:
+        return params.diameter_px, "given"
+    if params.spacing is None or card.pixel_size_um is None:
+        return None
+    axes = spatial_axes(reader.axes)
+    if len(params.spacing) < len(axes):
+        axes = axes.replace("T", "")
+    spacing = dict(zip(axes, params.spacing, strict=True))
+    pixel_um = math.sqrt(spacing["Y"] * spacing["X"])
+    return card.object_diameter_px * card.pixel_size_um / pixel_um, "pixel size"
+
+
 def iter_estimate(
-    reader: ImageReader, predictor: Predictor, card: Card, params: SegmentParams
+    reader: ImageReader, predictor: Predictor, card: Card
 ) -> Generator[Progress, None, float | None]:
-    """Estimate the object diameter in image pixels, or None if nothing is found."""
-    yield Progress("size", 1, 1)
-    return None
+    """Estimate the object diameter from a look at a small part at several zooms.
+
+    Returns
+    -------
+    float or None
+        Image pixels; None if nothing is found at any zoom.
+    """
+    scout = Scout(reader, predictor, card)
+    zooms = [z for z in ZOOMS if scout.is_worthwhile(z)]
+    total = len(zooms) + 1
+    sightings: list[Sighting] = []
+    for i, zoom in enumerate(zooms):
+        yield Progress("size", i, total)
+        sightings.append(scout.look(zoom))
+    yield Progress("size", len(zooms), total)
+    best = best_sighting(sightings, card.object_diameter_px)
+    if best is not None:
+        # Once more where the objects appear as large as those of the training.
+        zoom = snap_zoom(card.object_diameter_px / best.diameter_px)
+        refined = best_sighting([scout.look(zoom, parts=2)], card.object_diameter_px)
+        best = refined or best
+    message = "No object found to estimate the size from: the image is not rescaled"
+    if best is not None:
+        message = f"Objects: about {best.diameter_px:.3g} px"
+    yield Progress("size", total, total, message=message)
+    return None if best is None else best.diameter_px

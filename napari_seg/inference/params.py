@@ -18,7 +18,7 @@ class SegmentParams:
     """Channel to segment, counted from 0. Empty: colour is turned to grey, otherwise
     the first channel."""
     spacing: tuple[float, ...] | None = None
-    """Distance between pixels in micrometres along each axis but C."""
+    """Distance between pixels in micrometres along each of Z, Y, X the image has."""
     diameter_px: float | None = None
     """Typical diameter of the objects in image pixels. Empty: estimated."""
     device: str = "auto"
@@ -70,7 +70,7 @@ class SegmentParams:
             raise ImageError(
                 "The pixel spacing must be positive",
                 repr(self.spacing),
-                "Give micrometres per pixel for each axis but C",
+                "Give micrometres per pixel for each of Z, Y, X",
             )
         if self.tile_px < 1 or self.batch < 0:
             raise ImageError(

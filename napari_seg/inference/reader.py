@@ -30,6 +30,7 @@ _LUMINANCE = np.array([0.2125, 0.7154, 0.0721], np.float32)  # ITU-R BT.709
 _SAMPLES = 1_000_000
 _SAMPLED_PLANES = 16
 _CACHED_PLANE_PX = 1 << 25
+_CACHED_SIDE = 4096
 
 
 @dataclass
@@ -114,6 +115,18 @@ class ImageReader:
                 self._cache = (plane, self._normalised(plane, whole))
             return self._cache[1][(slice(None), *window)]
         return self._normalised(plane, window)
+
+    def overview(self, plane: PlaneIndex, side: int) -> NDArray[np.float32]:
+        """Return every n-th normalised pixel of a plane, about `side` by `side`.
+
+        Of a huge plane on disk only the middle is looked at.
+        """
+        windows = []
+        for n in self.plane_shape:
+            half = _CACHED_SIDE // 2 if self._is_lazy else n
+            low, high = max(0, n // 2 - half), min(n, n // 2 + half)
+            windows.append(slice(low, high, max(1, (high - low) // side)))
+        return self._normalised(plane, (windows[0], windows[1]))
 
     def _normalised(self, plane: PlaneIndex, window: Window) -> NDArray[np.float32]:
         raw = self._raw(plane, window)

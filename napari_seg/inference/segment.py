@@ -146,7 +146,7 @@ def estimate_diameter(
     with Predictor(
         checkpoint.network, device, in_channels=card.in_channels, batch=params.batch
     ) as predictor:
-        found = run(iter_estimate(reader, predictor, card, params))
+        found = run(iter_estimate(reader, predictor, card))
     return card.object_diameter_px if found is None else found
 
 
@@ -174,9 +174,11 @@ def open_for(checkpoint: Checkpoint, image: Any, params: SegmentParams) -> Image
         normalisation=card.normalisation,
     )
     axes = spatial_axes(reader.axes)
-    for name in ("spacing", "focus"):
+    # A frame has no length in micrometres, so T may be left out of the spacing.
+    lengths = {"spacing": {len(axes), len(axes.replace("T", ""))}, "focus": {len(axes)}}
+    for name, allowed in lengths.items():
         value = getattr(params, name)
-        if value is not None and len(value) != len(axes):
+        if value is not None and len(value) not in allowed:
             raise AxesError(
                 f"The {name} needs one number for each of the axes {axes}",
                 repr(value),
