@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from weakref import WeakKeyDictionary
 
-import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Image
 from psygnal import Signal
@@ -132,8 +131,8 @@ def find_problems(
     if layer is None:
         # No field is wrong; the panel shows how to begin instead.
         problems[NO_IMAGE] = "Open an image first."
-    elif reason := _image_problem(layer):
-        problems["image"] = reason
+    elif 0 in (shape := full_data(layer).shape):
+        problems["image"] = f"The image is empty (shape {tuple(shape)})."
     elif reason := _axes_problem(layer, settings.axes):
         problems["axes"] = reason
     if reason := _model_problem(settings.model, models):
@@ -141,15 +140,6 @@ def find_problems(
     if layer is not None and (reason := _scope_problem(viewer, layer, settings)):
         problems["scope"] = reason
     return problems
-
-
-def _image_problem(layer: Image) -> str:
-    data = full_data(layer)
-    if 0 in data.shape:
-        return f"The image is empty (shape {tuple(data.shape)})."
-    if np.dtype(layer.dtype).kind not in "buif":
-        return f"Pixels of type {layer.dtype} cannot be segmented; convert to float."
-    return ""
 
 
 def _axes_problem(layer: Image, axes: str) -> str:

@@ -7,6 +7,8 @@ widget that is gone.
 
 from __future__ import annotations
 
+import gc
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Generator
@@ -36,6 +38,9 @@ class Job:
         Takes the exception. Without it the exception is raised by `Jobs.pump`.
     on_stopped : callable, optional
         Called once the generator is closed after `cancel`.
+    poll_s : float
+        How often there may be news. Each news may paint the window, which takes
+        25 ms without a graphics card, so not more often than eyes can follow.
     """
 
     generator: JobGenerator
@@ -43,6 +48,7 @@ class Job:
     on_progress: Callable[[Progress], None] = lambda _: None
     on_error: Callable[[BaseException], None] | None = None
     on_stopped: Callable[[], None] = lambda: None
+    poll_s: float = 0.1
     is_cancelled: bool = False
     is_muted: bool = False
     _mailbox: deque[Progress] = field(default_factory=deque)
@@ -112,15 +118,26 @@ class Jobs:
         self._slices: deque[tuple[Generator[Any, None, Any], Callable[[], None]]]
         self._slices = deque()
         self._is_closed = False
+        self._is_behind = False
 
     @property
     def is_busy(self) -> bool:
         """Whether `pump` has, or will have, anything to do."""
         return bool(self._running or self._timed or self._slices)
 
+    def wait_s(self) -> float:
+        """Return how long `pump` need not be called; infinity if nothing is up."""
+        if self._slices or self._is_behind:
+            return 0.005  # other events of the window come in between
+        waits = [job.poll_s for job, _ in self._running]
+        now = time.perf_counter()
+        waits += [max(0.0, due - now) for due, _ in self._timed.values()]
+        return min(waits, default=math.inf)
+
     def start(self, job: Job) -> Job:
         """Queue a job for the thread."""
         if not self._is_closed:
+            _calm_collector(not self._running)
             self._running.append((job, self._threads.submit(job.work)))
             self._wake()
         return job
@@ -154,10 +171,12 @@ class Jobs:
         for job, future in list(self._running):
             # Asked before the mailbox is emptied: nothing is put in afterwards.
             has_ended = future.done()
-            if not job.deliver(until):
+            self._is_behind = not job.deliver(until)
+            if self._is_behind:
                 return
             if has_ended:
                 self._running.remove((job, future))
+                _restore_collector(not self._running)
                 job.finish(None if future.cancelled() else future.exception())
         self._run_slices(until)
 
@@ -170,6 +189,7 @@ class Jobs:
             job.drop()
             future.cancel()
         wait_for([future for _, future in self._running], timeout_s)
+        _restore_collector(bool(self._running))
         self._running.clear()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
@@ -186,3 +206,19 @@ class Jobs:
             except StopIteration:
                 self._slices.popleft()
                 on_done()
+
+
+def _calm_collector(is_first: bool) -> None:
+    """Spare the garbage collector what was there before the job.
+
+    With torch and napari loaded a full collection stops every thread for 0.25 s,
+    and a job makes enough objects to cause some. Nothing leaks: afterwards the old
+    objects are looked at again.
+    """
+    if is_first:
+        gc.freeze()
+
+
+def _restore_collector(is_last: bool) -> None:
+    if is_last:
+        gc.unfreeze()

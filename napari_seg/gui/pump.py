@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 from qtpy.QtCore import QObject, QTimer
 
 from napari_seg.gui.jobs import Jobs
 
-INTERVAL_MS = 30
-
 
 class JobPump(QTimer):
-    """Calls `Jobs.pump` while there is anything to deliver, and rests otherwise.
+    """Calls `Jobs.pump` when there may be news, and rests otherwise.
 
     Parameters
     ----------
@@ -20,19 +20,20 @@ class JobPump(QTimer):
 
     def __init__(self, parent: QObject) -> None:
         super().__init__(parent)
-        self.jobs = Jobs(wake=self._wake)
-        self.setInterval(INTERVAL_MS)
+        self.jobs = Jobs(wake=self._plan)
+        self.setSingleShot(True)
         self.timeout.connect(self._pump)
 
-    def _wake(self) -> None:
-        if not self.isActive():
-            self.start()
+    def _plan(self) -> None:
+        wait_s = self.jobs.wait_s()
+        if math.isinf(wait_s):
+            self.stop()
+        else:
+            self.start(math.ceil(wait_s * 1000))
 
     def _pump(self) -> None:
-        # Stopped first: an exception in a callback must not come again and again.
-        self.stop()
         try:
             self.jobs.pump()
         finally:
-            if self.jobs.is_busy:
-                self.start()
+            # Even if a callback failed: the other jobs go on.
+            self._plan()

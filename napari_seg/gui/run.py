@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Generator
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from napari.components import ViewerModel
 from napari.layers import Layer
@@ -15,6 +16,11 @@ from napari_seg.gui.proposal import Proposal
 from napari_seg.state import JobState, SegmentRequest
 from napari_seg.types import Progress
 
+_STATUS_S = 0.1
+"""Nobody reads faster, and every new text lays out the dock."""
+
+_SHOWN_WITHIN_S = 2.0
+Result = TypeVar("Result")
 SetStatus = Callable[[JobState, float, str], None]
 
 
@@ -68,11 +74,14 @@ class SegmentRun:
         self._report_error = on_error
         self._on_end = on_end
         self._meter = ProgressMeter()
+        self._is_shown = threading.Event()
         self._began = time.perf_counter()
+        self._is_status_due = False
         set_status(JobState.RUNNING, -1.0, self._meter.text)
+        proposal.source.layer.events.data.connect(self._on_image_data)
         self._job = jobs.start(
             Job(
-                _counted(steps),
+                _paced(_counted(steps), self._is_shown),
                 on_done=self._on_done,
                 on_progress=self._on_progress,
                 on_error=self._on_failed,
@@ -83,6 +92,7 @@ class SegmentRun:
     def cancel(self) -> None:
         """Stop after the tile in work; finished tiles stay."""
         self._job.cancel()
+        self._is_shown.set()
         message = "Stopping after this tile"
         self._set_status(JobState.CANCELLING, self._meter.fraction, message)
 
@@ -95,8 +105,13 @@ class SegmentRun:
     def drop(self, reason: str) -> None:
         """Give up: the image or the labels went. A late answer is ignored."""
         self._job.drop()
-        self._jobs.later("show", 0.0, self.proposal.show)
+        self._jobs.later("show", 0.0, self._show_layer)
         self._end(JobState.CANCELLED, reason)
+
+    def _on_image_data(self) -> None:
+        if not self._has_answer:
+            name = self.proposal.source.layer.name
+            self.drop(f"Stopped: the image has changed ({name}).")
 
     def _on_progress(self, progress: Progress) -> None:
         if progress.region is not None:
@@ -104,13 +119,23 @@ class SegmentRun:
                 self._open_layer()
             self.proposal.write(progress.region)
         self._meter.update(progress)
-        if not self._job.is_cancelled:
+        if not self._is_status_due:
+            self._is_status_due = True
+            self._jobs.later("status", _STATUS_S, self._show_progress)
+
+    def _show_progress(self) -> None:
+        self._is_status_due = False
+        if not self._job.is_cancelled and not self._is_over:
             fraction, text = self._meter.fraction, self._meter.text
             self._set_status(JobState.RUNNING, fraction, text)
 
     def _open_layer(self) -> None:
         self.proposal.open(self._viewer, self._previous)
-        self._jobs.later("show", 0.0, self.proposal.show)
+        self._jobs.later("show", 0.0, self._show_layer)
+
+    def _show_layer(self) -> None:
+        self.proposal.show()
+        self._is_shown.set()
 
     def _on_done(self, result: tuple[Any, int]) -> None:
         segmentation, count = result
@@ -138,6 +163,7 @@ class SegmentRun:
 
     def _end(self, state: JobState, message: str) -> None:
         self._is_over = True
+        self.proposal.source.layer.events.data.disconnect(self._on_image_data)
         self._set_status(state, 1.0 if state is JobState.DONE else 0.0, message)
         self._on_end(self)
 
@@ -147,6 +173,28 @@ def format_count(count: int) -> str:
     if count == 0:
         return "No objects found"
     return f"{count:,} object{'s' * (count != 1)}".replace(",", "\u2009")
+
+
+def _paced(
+    steps: Generator[Progress, None, Result], is_shown: threading.Event
+) -> Generator[Progress, None, Result]:
+    """Rest after the first piece until its layer is on the screen.
+
+    Making the layer keeps the main thread busy with Python; if this thread wanted
+    the interpreter too, it would take three times as long.
+    """
+    has_piece = False
+    try:
+        while True:
+            progress = next(steps)
+            yield progress
+            if progress.region is not None and not has_piece:
+                has_piece = True
+                is_shown.wait(_SHOWN_WITHIN_S)
+    except StopIteration as stop:
+        return cast("Result", stop.value)
+    finally:
+        steps.close()
 
 
 def _counted(

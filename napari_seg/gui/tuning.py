@@ -80,6 +80,7 @@ class Tuner:
             _counted(steps),
             on_done=lambda result: self._on_done(job, proposal, result),
             on_error=self._on_error,
+            poll_s=0.03,
         )
         self._job = self._jobs.start(job)
 

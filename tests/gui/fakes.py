@@ -27,6 +27,7 @@ class FakeSegmentation:
     """What the controller uses of a `Segmentation`."""
 
     labels: np.ndarray
+    original: np.ndarray
     diameter_px: float = 20.0
     provenance: dict[str, Any] = field(default_factory=lambda: {"model": "fake"})
 
@@ -101,7 +102,7 @@ class FakeEngine:
                 yield Progress("predict", done, len(tiles), region)
         finally:
             self.is_closed.set()
-        return FakeSegmentation(labels)
+        return FakeSegmentation(labels, labels.copy())
 
     def iter_estimate(
         self, source: Source, request: SegmentRequest, spacing: Any
@@ -115,7 +116,7 @@ class FakeEngine:
         """Keep as many objects as the threshold leaves: all at 0, none at 1."""
         self.derived.append(request)
         yield Progress("instances", 1, 2)
-        labels = np.array(segmentation.labels)
+        labels = segmentation.original.copy()
         labels[labels > labels.max() * (1 - request.threshold)] = 0
         yield Progress("instances", 2, 2)
         return labels

@@ -100,14 +100,18 @@ class RunFooter(QWidget):
         message : str
             One or two lines.
         """
-        self._state = state
-        if fraction < 0:
-            self.bar.setRange(0, 0)
-        else:
-            self.bar.setRange(0, _BAR_STEPS)
-            self.bar.setValue(round(fraction * _BAR_STEPS))
-        self.status.setText(message)
-        self._show()
+        # QProgressBar paints at once, and with it the canvas and all the window, if
+        # it may; like this it waits for the next painting.
+        self.bar.setUpdatesEnabled(False)
+        self.bar.setMaximum(0 if fraction < 0 else _BAR_STEPS)
+        self.bar.setValue(max(0, round(fraction * _BAR_STEPS)))
+        self.bar.setUpdatesEnabled(True)
+        # A wrapped label lays out the whole dock anew, even for the same text.
+        if message != self.status.text():
+            self.status.setText(message)
+        if state is not self._state:
+            self._state = state
+            self._show()
 
     def _show(self) -> None:
         is_active = self._state.is_active
