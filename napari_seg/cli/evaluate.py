@@ -126,8 +126,8 @@ def _score(predicted: Path, truth: Path) -> Metrics:
         return compare(ours.array, theirs.array)
     time = theirs.axes.index("T")
     frames = zip(
-        np.moveaxis(ours.array, time, 0),
-        np.moveaxis(theirs.array, time, 0),
+        np.moveaxis(np.asarray(ours.array), time, 0),
+        np.moveaxis(np.asarray(theirs.array), time, 0),
         strict=True,
     )
     return pool(compare(found, true) for found, true in frames)

@@ -72,7 +72,7 @@ def train(
 
     params = TrainParams(
         architecture=architecture,
-        init=init,
+        init=Path(init) if init else None,
         minutes=minutes,
         steps=steps,
         device=device,

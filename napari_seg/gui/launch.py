@@ -7,7 +7,7 @@ import sys
 import warnings
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from napari_seg.errors import NapariSegError
 
@@ -120,7 +120,7 @@ def _run_to_the_end(widget: SegmentationWidget) -> None:
         )
 
 
-def _wait(seconds: float, until: object = None) -> None:
+def _wait(seconds: float, until: Any = None) -> None:
     """Run Qt's event loop for some time, or until a signal comes."""
     from qtpy.QtCore import QEventLoop, QTimer
 
