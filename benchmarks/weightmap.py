@@ -38,7 +38,7 @@ def cells(count: int, side: int, seed: int = 0) -> NDArray[np.int32]:
 def one_transform_per_object(
     labels: NDArray[np.int32], w0: float = 10.0, sigma: float = 5.0
 ) -> NDArray[np.float64]:
-    """The definition, as it is usually coded."""
+    """Compute the definition as it is usually coded."""
     distances = np.stack(
         [
             ndimage.distance_transform_edt(labels != index)
