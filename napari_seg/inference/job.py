@@ -6,7 +6,8 @@ import dataclasses
 import math
 import shutil
 import tempfile
-from collections.abc import Generator, Iterator
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -71,12 +72,13 @@ class Job:
         self.kept = self._allocate() if params.keep_probabilities else None
         self._next_id = 1
         self._done = {"predict": 0, "instances": 0}
+        self._focus = self._place_focus()
+        nearest = self._focus and self._focus[0]
+        self.planes = order_planes(self.axes, self.labels.shape, nearest)
 
     def iter_planes(self) -> Generator[Progress, None, None]:
         """Predict and decode all planes, those near the focus first."""
-        focus = self._focus()
-        nearest = focus and focus[0]
-        self.planes = order_planes(self.axes, self.labels.shape, nearest)
+        focus = self._focus
         for plane in self.planes:
             spot = focus[1] if focus and plane == focus[0] else None
             yield from self._iter_plane(plane, spot)
@@ -95,14 +97,13 @@ class Job:
             groups=self.groups,
         )
         store = TileStore(self.tiles, assembler.blocks, self._kept_of(plane))
-        pending = _by_distance(assembler.blocks, spot)
+        pending = deque(_by_distance(assembler.blocks, spot))
         view = view_plane(self.reader, plane, self.zoom)
         for batch in self._batches(store, pending, spot):
             self._predict(store, view, batch)
             yield self._progress("predict", len(self.tiles), len(batch))
-            ready = [b for b in pending if store.is_ready(b)]
-            for block in ready:
-                pending.remove(block)
+            while pending and store.is_ready(pending[0]):
+                block = pending.popleft()
                 window = assembler.add(block, store.take(block))
                 region = window and region_of(self.labels, self.axes, plane, window)
                 step = self._progress("instances", len(assembler.blocks), 1)
@@ -114,7 +115,10 @@ class Job:
         return Progress(stage, self._done[stage], per_plane * len(self.planes))
 
     def _batches(
-        self, store: TileStore, blocks: list[Block], spot: tuple[float, float] | None
+        self,
+        store: TileStore,
+        blocks: Iterable[Block],
+        spot: tuple[float, float] | None,
     ) -> Iterator[list[int]]:
         """Yield tiles in the order in which the blocks need them."""
         order: dict[int, None] = {}
@@ -135,7 +139,7 @@ class Job:
         for i, probabilities in zip(batch, self.predictor.predict(inputs), strict=True):
             store.put(i, probabilities)
 
-    def _focus(self) -> tuple[PlaneIndex, tuple[float, float]] | None:
+    def _place_focus(self) -> tuple[PlaneIndex, tuple[float, float]] | None:
         """Return the focus as a plane and a place in network pixels."""
         if self.params.focus is None:
             return None

@@ -71,8 +71,14 @@ class Predictor:
         example = torch.rand(1, in_channels, side, side, generator=seeded)
         home = next((p.device for p in network.parameters()), torch.device("cpu"))
         fused = fuse_for_inference(network, example.to(home))
+        try:
+            moved = fused.to(device.name)
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            raise self._exhausted("the network does not fit") from error
         # Channels last is the layout the convolution kernels work in.
-        self._network = fused.to(device.name).to(memory_format=torch.channels_last)
+        self._network: nn.Module = moved.to(memory_format=torch.channels_last)
 
     def __enter__(self) -> Predictor:
         """Return the predictor itself."""
@@ -210,15 +216,16 @@ class Predictor:
         half = (self._tile_limit or side) // 2
         floor = max(_SMALLEST_TILE_PX, self.legal_size(1))
         if half < floor or side <= floor:
-            remedy = "Choose the device 'cpu', or close other programs that use it"
-            if self.device.name == "cpu":
-                remedy = "Close other programs, or choose a smaller tile"
-            raise DeviceError(
-                f"The device {self.device.name} ran out of memory",
-                f"one tile of {side} px does not fit",
-                remedy,
-            )
+            raise self._exhausted(f"one tile of {side} px does not fit")
         self._tile_limit = half
+
+    def _exhausted(self, found: str) -> DeviceError:
+        remedy = "Choose the device 'cpu', or close other programs that use it"
+        if self.device.name == "cpu":
+            remedy = "Close other programs, or choose a smaller tile"
+        return DeviceError(
+            f"The device {self.device.name} ran out of memory", found, remedy
+        )
 
     def _predict_split(self, image: Array) -> Array:
         """Predict one tile from smaller ones."""
