@@ -9,7 +9,7 @@ import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 from itertools import pairwise
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 from magicgui.widgets import create_widget
 from magicgui.widgets.bases import ValueWidget
@@ -68,7 +68,7 @@ class ParamsForm(Generic[Params]):
         captions: Mapping[str, str],
         on_change: Callable[[Params], None],
     ) -> None:
-        self._params: Any = params
+        self._params = cast("Any", params)
         self._on_change = on_change
         self.docs = field_docs(type(params))
         self._editors = {

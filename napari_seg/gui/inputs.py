@@ -162,9 +162,7 @@ def _model_problem(name: str, models: Sequence[ModelEntry]) -> str:
     return f"There is no model named {name!r}."
 
 
-def _scope_problem(
-    viewer: ViewerModel, layer: Image, settings: SegmentSettings
-) -> str:
+def _scope_problem(viewer: ViewerModel, layer: Image, settings: SegmentSettings) -> str:
     if viewer.dims.ndisplay == 2 or settings.scope is Scope.IMAGE:
         return ""
     if settings.scope is Scope.PLANE and layer.ndim == 2:

@@ -88,9 +88,7 @@ def pixel_size_um(layer: Image, axes: str) -> tuple[float, ...] | None:
     return tuple(sizes)
 
 
-def take_source(
-    viewer: ViewerModel, layer: Image, axes: str, scope: Scope
-) -> Source:
+def take_source(viewer: ViewerModel, layer: Image, axes: str, scope: Scope) -> Source:
     """Cut the part that is to be segmented out of a layer, without reading it.
 
     Parameters

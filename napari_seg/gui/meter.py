@@ -9,6 +9,7 @@ from napari_seg.types import Progress
 
 # Shares of a whole run, measured on a CPU; on a GPU the bar is a little uneven.
 _SHARES = {"load": 0.05, "size": 0.05, "predict": 0.75, "instances": 0.1, "link": 0.05}
+_PREPARATION = ("load", "size")
 _TEXTS = {
     "load": "Loading the network",
     "size": "Estimating the object size",
@@ -32,15 +33,27 @@ class ProgressMeter:
     def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
         self._clock = clock
         self._began: dict[str, float] = {}
-        self.fraction = 0.0
+        self._done: dict[str, float] = {}
         self.text = "Starting"
+
+    @property
+    def fraction(self) -> float:
+        """Finished share of the whole run, 0..1; it never goes back.
+
+        Stages may take turns, plane by plane, so each counts on its own; one that
+        comes before a stage that has begun is over, or was left out.
+        """
+        names = list(_SHARES)
+        begun = [names.index(stage) for stage in self._done if stage in _SHARES]
+        over = names[: max(begun, default=0)]
+        done = {name: 1.0 for name in over if name in _PREPARATION} | self._done
+        return sum(share * done.get(name, 0.0) for name, share in _SHARES.items())
 
     def update(self, progress: Progress) -> None:
         """Take in one step."""
         stage = progress.stage
         self._began.setdefault(stage, self._clock())
-        # Stages may take turns, plane by plane; the bar never goes back.
-        self.fraction = max(self.fraction, _start(stage) + _share(progress))
+        self._done[stage] = max(self._done.get(stage, 0.0), progress.fraction)
         self.text = progress.message or _TEXTS.get(stage, stage.capitalize())
         if progress.total > 1:
             unit = _UNITS.get(stage, "")
@@ -53,16 +66,6 @@ class ProgressMeter:
         if spent < _MIN_SECONDS or not progress.done or not left:
             return ""
         return f" · {format_seconds(spent / progress.done * left)} left"
-
-
-def _start(stage: str) -> float:
-    names = list(_SHARES)
-    before = names[: names.index(stage)] if stage in _SHARES else []
-    return sum(_SHARES[name] for name in before)
-
-
-def _share(progress: Progress) -> float:
-    return _SHARES.get(progress.stage, 0.0) * progress.fraction
 
 
 def format_seconds(seconds: float) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from itertools import product
 from typing import Any
 
@@ -68,33 +68,35 @@ class Proposal:
         """
         self._labels = np.zeros(self.source.shape, np.int32)
         view = labels_view(self.source, self._labels)
-        if previous is not None and previous.is_in(viewer):
-            self.layer = previous.layer
-            previous.close()
-            self.layer.visible = False
-            self.layer.data = view
+        layer = previous.release(viewer) if previous is not None else None
+        if layer is not None:
+            layer.visible = False
+            layer.data = view
         else:
             name = labels_name(self.source, self.model)
             kwargs = labels_kwargs(self.source)
-            self.layer = Labels(view, name=name, visible=False, **kwargs)
-            viewer.add_layer(self.layer)
-        self.layer.metadata[METADATA_KEY] = {
+            layer = Labels(view, name=name, visible=False, **kwargs)
+            viewer.add_layer(layer)
+        layer.metadata[METADATA_KEY] = {
             "image": self.source.layer.name,
             "axes": self.source.axes,
             "offset": self.source.offset,
         }
-        self.layer.events.paint.connect(self._on_paint)
+        layer.events.paint.connect(self._on_paint)
+        self.layer = layer
 
     def show(self) -> None:
         """Draw the layer."""
         if self.layer is not None:
             self.layer.visible = True
 
-    def close(self) -> None:
-        """Let go of the layer; it stays in the viewer."""
-        if self.layer is not None:
-            self.layer.events.paint.disconnect(self._on_paint)
-        self.layer = None
+    def release(self, viewer: ViewerModel) -> Labels | None:
+        """Give the layer to another proposal, if it is still in the viewer."""
+        layer, self.layer = self.layer, None
+        if layer is None or layer not in viewer.layers:
+            return None
+        layer.events.paint.disconnect(self._on_paint)
+        return layer
 
     def write(self, region: Region) -> None:
         """Put a finished piece into the layer and on the screen."""
@@ -103,7 +105,7 @@ class Proposal:
         self._labels[region.index] = region.labels
         self._repaint(_with_bounds(region.index, self._labels.shape))
 
-    def steps_to(self, labels: np.ndarray) -> Iterator[None]:
+    def steps_to(self, labels: np.ndarray) -> Generator[None, None, None]:
         """Turn the layer into `labels`, one block a step.
 
         Parameters
@@ -168,9 +170,13 @@ def _blocks(source: Source) -> Iterator[tuple[slice, ...]]:
     ranges = []
     for letter, size, here in zip(letters, source.shape, source.focus, strict=True):
         if letter in "TZ":
-            order = sorted(range(size), key=lambda i, here=here: abs(i - here))
-            ranges.append([slice(i, i + 1) for i in order])
+            ranges.append([slice(i, i + 1) for i in _nearest_first(size, here)])
         else:
             starts = range(0, size, _BLOCK_PX)
             ranges.append([slice(i, min(i + _BLOCK_PX, size)) for i in starts])
     return product(*ranges)
+
+
+def _nearest_first(size: int, here: float) -> list[int]:
+    """Return 0..size-1, those around `here` first."""
+    return sorted(range(size), key=lambda i: abs(i - here))

@@ -95,9 +95,7 @@ class Tuner:
             proposal = self._successor(proposal)
             message += " in a new layer; your edits are untouched."
         steps = (None for _ in proposal.steps_to(labels) if not job.is_muted)
-        self._jobs.spread(
-            steps, lambda: self._set_status(JobState.DONE, 1.0, message)
-        )
+        self._jobs.spread(steps, lambda: self._set_status(JobState.DONE, 1.0, message))
 
     def _successor(self, proposal: Proposal) -> Proposal:
         """Make a layer beside one that the user has edited."""

@@ -17,7 +17,7 @@ from napari_seg.state import JobState, Remembered
 
 # pytest's importlib mode leaves the folder of a test off the path.
 sys.path.insert(0, str(Path(__file__).parent))
-from fakes import FakeEngine, FakePanel, pump_until  # noqa: E402
+from fakes import FakeEngine, FakePanel, pump_until
 
 
 class Session:
@@ -81,7 +81,7 @@ def make_session(tmp_path: Path) -> Iterator[Callable[..., Session]]:
 
 @pytest.fixture
 def session(make_session: Callable[..., Session]) -> Session:
-    """A session whose tiles come at once, with one image open."""
+    """Return a session whose tiles come at once, with one image open."""
     made = make_session()
     made.add_image()
     return made

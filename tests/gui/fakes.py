@@ -131,13 +131,17 @@ def _tiles(source: Source) -> list[tuple[slice | int, ...]]:
     shape, focus = source.shape, source.focus
     leading = list(np.ndindex(*shape[:-2]))
     corners = [
-        (y, x) for y in range(0, shape[-2], TILE_PX) for x in range(0, shape[-1], TILE_PX)
+        (y, x)
+        for y in range(0, shape[-2], TILE_PX)
+        for x in range(0, shape[-1], TILE_PX)
     ]
     middle = TILE_PX / 2
 
     def distance(tile: tuple[slice | int, ...]) -> float:
         starts = [t if isinstance(t, int) else t.start + middle for t in tile]
-        return float(np.hypot.reduce([a - b for a, b in zip(starts, focus, strict=True)]))
+        return float(
+            np.hypot.reduce([a - b for a, b in zip(starts, focus, strict=True)])
+        )
 
     tiles = [
         (*plane, slice(y, y + TILE_PX), slice(x, x + TILE_PX))
@@ -184,7 +188,9 @@ class FakePanel:
         return self.shown["status"]
 
 
-def pump_until(jobs: Jobs, condition: Callable[[], bool], timeout_s: float = 10) -> None:
+def pump_until(
+    jobs: Jobs, condition: Callable[[], bool], timeout_s: float = 10
+) -> None:
     """Deliver news until a condition holds."""
     end = time.perf_counter() + timeout_s
     while not condition():

@@ -60,7 +60,9 @@ def test_cancel_keeps_the_finished_tiles(make_session):
     session.add_image()
     session.panel.run_requested.emit()
     session.engine.step(3)
-    session.pump_until(lambda: bool(session.labels) and session.labels[0].data.max() == 3)
+    session.pump_until(
+        lambda: bool(session.labels) and session.labels[0].data.max() == 3
+    )
     session.panel.cancel_requested.emit()
     assert session.state is JobState.CANCELLING
     session.engine.step(1)
@@ -321,7 +323,12 @@ def test_rgb_offers_colours_and_grey(make_session):
     session = make_session()
     session.add_image((40, 50, 3), rgb=True)
     channels, current = session.panel.shown["channels"]
-    assert [text for text, _ in channels] == ["Grey from colour", "Red", "Green", "Blue"]
+    assert [text for text, _ in channels] == [
+        "Grey from colour",
+        "Red",
+        "Green",
+        "Blue",
+    ]
     assert current is None
     assert session.panel.shown["axes"] == ("YXC", (40, 50, 3), True)
 

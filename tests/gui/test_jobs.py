@@ -40,7 +40,9 @@ def finish(jobs):
 def test_every_progress_arrives_in_order_and_then_the_result(jobs):
     seen = []
     jobs.start(
-        Job(count_to(50), on_done=seen.append, on_progress=lambda p: seen.append(p.done))
+        Job(
+            count_to(50), on_done=seen.append, on_progress=lambda p: seen.append(p.done)
+        )
     )
     finish(jobs)
     assert seen == [*range(1, 51), 50]

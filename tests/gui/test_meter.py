@@ -11,11 +11,19 @@ from napari_seg.types import Progress
 
 def test_bar_reaches_the_end_and_never_goes_back():
     meter, seen = ProgressMeter(), []
-    stages = ["load", "size", "predict", "instances", "predict", "instances", "link"]
-    for stage in stages:
-        for done in range(5):
-            meter.update(Progress(stage, done, 4))
-            seen.append(meter.fraction)
+
+    def step(stage, done, total):
+        meter.update(Progress(stage, done, total))
+        seen.append(meter.fraction)
+
+    step("load", 0, 1)
+    step("load", 1, 1)
+    for plane in range(4):
+        for tile in range(3):
+            step("predict", 3 * plane + tile + 1, 12)
+        step("instances", plane + 1, 4)
+        assert seen[-1] == pytest.approx(0.1 + 0.85 * (plane + 1) / 4)
+    step("link", 1, 1)
     assert seen == sorted(seen)
     assert seen[-1] == pytest.approx(1.0)
 
@@ -40,7 +48,13 @@ def test_an_unknown_stage_is_shown_but_moves_nothing():
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0.2, "1 s"), (59.5, "60 s"), (61, "2 min"), (3599, "1 h 0 min"), (7260, "2 h 1 min")],
+    [
+        (0.2, "1 s"),
+        (59.5, "60 s"),
+        (61, "2 min"),
+        (3599, "1 h 0 min"),
+        (7260, "2 h 1 min"),
+    ],
 )
 def test_durations_read_as_people_say_them(seconds, text):
     assert format_seconds(seconds) == text

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QLabel, QWidget
+from qtpy.QtCore import QPoint, QPointF, Qt
+from qtpy.QtGui import QWheelEvent
+from qtpy.QtWidgets import QApplication, QLabel, QWidget
 
 from napari_seg.gui.forms import field_docs
 from napari_seg.gui.panels.segment import SegmentPanel
@@ -43,7 +44,7 @@ def panel(qtbot):
 
 @pytest.fixture
 def heard(panel):
-    """All requests since the panel was filled, as (signal, value)."""
+    """Return all requests since the panel was filled, as (signal, value)."""
     requests = []
     for name in SIGNALS:
         getattr(panel, name).connect(
@@ -199,6 +200,24 @@ def test_a_problem_stands_beside_its_field_and_blocks_the_run(panel, heard, qtbo
     assert panel.model.property("invalid") is False
     assert "Nuclei." in _notes(panel)
     assert panel.footer.button.isEnabled()
+
+
+def test_scrolling_over_an_editor_does_not_change_it(panel, heard):
+    editors = [panel.model, panel.threshold, panel.advanced.native("tile_px")]
+    for editor in editors:
+        centre = QPointF(editor.rect().center())
+        wheel = QWheelEvent(
+            centre,
+            QPointF(editor.mapToGlobal(editor.rect().center())),
+            QPoint(0, -120),
+            QPoint(0, -120),
+            Qt.MouseButton.NoButton,
+            Qt.KeyboardModifier.NoModifier,
+            Qt.ScrollPhase.NoScrollPhase,
+            False,
+        )
+        QApplication.sendEvent(editor, wheel)
+    assert heard == []
 
 
 def test_hint_shows_only_while_no_image_is_open(panel):

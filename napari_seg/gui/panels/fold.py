@@ -30,9 +30,7 @@ class Fold(QWidget):
         self.header = QToolButton()
         self.header.setText(title)
         self.header.setAutoRaise(True)
-        self.header.setToolButtonStyle(
-            Qt.ToolButtonStyle.ToolButtonTextBesideIcon
-        )
+        self.header.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
         self.header.setSizePolicy(
             QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed
         )

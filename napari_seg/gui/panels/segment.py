@@ -21,6 +21,7 @@ from napari_seg.gui.panels.fields import SPACING_PX, FieldGrid
 from napari_seg.gui.panels.fold import Fold
 from napari_seg.gui.panels.run_footer import RunFooter, add_shortcut
 from napari_seg.gui.panels.size_field import SizeField
+from napari_seg.gui.panels.wheel_guard import WheelGuard
 from napari_seg.gui.shortcuts import ESTIMATE
 from napari_seg.state import (
     ADVANCED_RANGES,
@@ -67,6 +68,8 @@ class SegmentPanel(QWidget):
         self._make_editors()
         self._lay_out()
         self._connect()
+        WheelGuard(self.grid)
+        WheelGuard(self.fold)
 
     # What the user sees, from top to bottom.
 
@@ -256,9 +259,7 @@ def _combo() -> QComboBox:
     return box
 
 
-def _fill(
-    box: QComboBox, items: Sequence[tuple[str, object]], current: object
-) -> None:
+def _fill(box: QComboBox, items: Sequence[tuple[str, object]], current: object) -> None:
     """Replace the items and the choice without emitting."""
     with QSignalBlocker(box):
         box.clear()

@@ -38,9 +38,7 @@ class SizeField(QWidget):
         self._number.setDecimals(1)
         self._number.setKeyboardTracking(False)
         self.estimate_button = QPushButton("Estimate")
-        self.estimate_button.setToolTip(
-            tooltip(f"{ESTIMATE.action} ({ESTIMATE.key})")
-        )
+        self.estimate_button.setToolTip(tooltip(f"{ESTIMATE.action} ({ESTIMATE.key})"))
         self._lay_out()
         self._mode.currentTextChanged.connect(self._on_mode_changed)
         self._number.valueChanged.connect(self._on_number_changed)
