@@ -49,9 +49,9 @@ def _write_files(out: Path) -> None:
     """Write ``masks.tif`` and ``overlay.png``, without Qt or napari."""
     import numpy as np
 
-    from napari_seg.data.files import atomic_path
     from napari_seg.data.io import write_labels
     from napari_seg.data.samples import read_sample
+    from napari_seg.files import atomic_path
     from napari_seg.imaging.normalise import intensity_range, rescale_intensity
     from napari_seg.inference.segment import SegmentParams, iter_segment
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_seg.data.files import atomic_path
 from napari_seg.data.image_data import ImageData
 from napari_seg.data.tiff import read_tiff, write_tiff
 from napari_seg.errors import FormatError, ImageError, LabelsError
+from napari_seg.files import atomic_path
 from napari_seg.imaging.axes import check_axes
 
 if TYPE_CHECKING:

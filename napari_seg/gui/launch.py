@@ -137,7 +137,7 @@ def _save_window(viewer: napari.Viewer, path: Path) -> None:
     from PIL import Image
     from qtpy.QtWidgets import QApplication
 
-    from napari_seg.data.files import atomic_path
+    from napari_seg.files import atomic_path
 
     # napari greets with notices that fade slowly, over the image
     for notice in QApplication.allWidgets():

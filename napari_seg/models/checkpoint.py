@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from napari_seg.errors import CheckpointError
+from napari_seg.files import atomic_path
 from napari_seg.models.card import Card, read_card
 from napari_seg.models.catalogue import find_checkpoint
 from napari_seg.models.registry import build_network
@@ -97,20 +96,13 @@ def save_checkpoint(
     -------
     Path
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     tensors = {
         name: (_narrow(value) if half else value).detach().cpu().contiguous()
         for name, value in network.state_dict().items()
     }
-    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
-    os.close(handle)
-    try:
+    with atomic_path(path) as temporary:
         save_file(tensors, temporary, metadata={"card": card.to_json()})
-        Path(temporary).replace(path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
-    return path
+    return Path(path)
 
 
 def _narrow(value: torch.Tensor) -> torch.Tensor:

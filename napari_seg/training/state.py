@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
@@ -13,6 +11,7 @@ import torch
 from torch import nn
 
 from napari_seg.errors import CheckpointError
+from napari_seg.files import atomic_path
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer
@@ -55,20 +54,14 @@ def save_state(
     progression: Progression,
 ) -> None:
     """Write the state atomically beside the output."""
-    path = state_path(out)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
-    os.close(handle)
     state: dict[str, Any] = {
         "network": network.state_dict(),
         "average": average.state_dict(),
         "optimiser": optimiser.state_dict(),
         "progression": vars(progression),
     }
-    try:
+    with atomic_path(state_path(out)) as temporary:
         torch.save(state, temporary)
-        Path(temporary).replace(path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
 
 
 def load_state(

@@ -116,7 +116,6 @@ def iter_train_pairs(
         always the best so far, and the state beside it lets the run be resumed.
     """
     out = Path(out)
-    out.parent.mkdir(parents=True, exist_ok=True)
     card = make_card(pairs, params, out, start.card if start else None)
     torch.manual_seed(params.seed)  # before the network draws its weights
     sitting = _Sitting(card, out, params)
