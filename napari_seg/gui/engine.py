@@ -176,11 +176,16 @@ def _open_torch_libraries() -> None:
 
 
 def _prepare_labels_layer() -> Generator[Progress, None, None]:
-    """Let napari import what the first labels layer of a session needs.
+    """Let napari load what the first labels layer of a session needs.
 
-    pandas and scipy.linalg take half a second, which the window need not wait for.
+    pandas and scipy.linalg take half a second to import, the line patterns of its
+    outlines 0.1 s to compute; the window need not wait for either.
     """
     from napari.layers import Labels
 
     yield Progress("load", 0, 2)
     Labels(np.zeros((1, 1), np.int32))
+    with suppress(ImportError):
+        from vispy.visuals.line.dash_atlas import DashAtlas
+
+        DashAtlas()  # vispy keeps the patterns, not this

@@ -158,14 +158,18 @@ class SegmentRun:
         self._end(JobState.CANCELLED, f"Cancelled; {kept}.")
 
     def _on_failed(self, error: BaseException) -> None:
-        self._end(JobState.FAILED, "")
+        self._let_go()
         self._report_error(error)
+        self._on_end(self)
 
     def _end(self, state: JobState, message: str) -> None:
-        self._is_over = True
-        self.proposal.source.layer.events.data.disconnect(self._on_image_data)
+        self._let_go()
         self._set_status(state, 1.0 if state is JobState.DONE else 0.0, message)
         self._on_end(self)
+
+    def _let_go(self) -> None:
+        self._is_over = True
+        self.proposal.source.layer.events.data.disconnect(self._on_image_data)
 
 
 def format_count(count: int) -> str:

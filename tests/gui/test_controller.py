@@ -131,7 +131,10 @@ def test_a_user_error_is_shown_in_plain_words_and_not_reported(make_session):
     session = make_session(error_at=2)
     session.add_image()
     session.engine.error = ImageError("The image is all NaN", remedy="Open another")
+    ended = []
+    session.controller.run_ended.connect(lambda _: ended.append(session.message))
     session.run()
+    assert ended == [session.message]
     assert session.state is JobState.FAILED
     assert session.message == "The image is all NaN. Open another"
     assert session.reported == []

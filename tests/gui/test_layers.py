@@ -166,6 +166,25 @@ def test_pieces_reach_the_screen_without_slicing_the_layer_again(viewer):
     assert (proposal.layer.data == 5).sum() == 8 * 16
 
 
+@pytest.mark.parametrize("ndisplay", [2, 3])
+@pytest.mark.parametrize("order", [(0, 1, 2), (1, 0, 2), (2, 1, 0)])
+def test_pieces_are_drawn_right_however_the_axes_are_rolled(viewer, order, ndisplay):
+    layer = viewer.add_image(np.zeros((6, 20, 30)))
+    viewer.dims.order = order
+    viewer.dims.ndisplay = ndisplay
+    proposal = Proposal(take_source(viewer, layer, "ZYX", Scope.IMAGE), "m")
+    proposal.open(viewer)
+    proposal.show()
+    drawn = []
+    proposal.layer.events.labels_update.connect(drawn.append)
+    piece = np.arange(1, 6 * 20 * 30 + 1).reshape(6, 20, 30)
+    proposal.write(Region((slice(0, 6), slice(0, 20), slice(0, 30)), piece))
+    assert len(drawn) == 1
+    patched = proposal.layer._slice.image.view.copy()
+    proposal.layer.refresh()
+    assert np.array_equal(patched, proposal.layer._slice.image.view)
+
+
 def test_repaint_falls_back_to_slicing_where_the_screen_has_a_copy(viewer):
     layer = viewer.add_labels(da.zeros((32, 32), dtype=np.int32))
     sliced = []
