@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 SNAP = 0.1
 """Zooms within this fraction of 1 are taken as 1: resampling costs sharpness."""
-MAX_ZOOM = 8.0
+MAX_ZOOM = 4.0
 MIN_ZOOM = 1 / 64
 
 
@@ -29,7 +29,7 @@ def snap_zoom(zoom: float) -> float:
     Returns
     -------
     float
-        `zoom`, or 1.0 within about 10 %, clipped to 1/64..8.
+        `zoom`, or 1.0 within about 10 %, clipped to 1/64..4.
     """
     if not np.isfinite(zoom) or zoom <= 0:
         return 1.0

@@ -52,14 +52,14 @@ def _one_thread() -> None:
 
 @pytest.fixture
 def brightness() -> Checkpoint:
-    """A model that segments bright spots 12 pixels across, exactly."""
+    """Return a model that segments bright spots 12 pixels across, exactly."""
     card = Card("brightness", "none", {}, 1, CLASSES, object_diameter_px=12.0)
     return Checkpoint(Brightness().eval(), card)
 
 
 @pytest.fixture
 def cpu() -> Device:
-    """The device that is always there."""
+    """Return the device that is always there."""
     return Device("cpu", "CPU: chosen")
 
 

@@ -7,6 +7,7 @@ import math
 import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -169,7 +170,7 @@ def test_progress_moves_forward_through_known_stages(
     assert stages == ["load", "size", "predict", "instances", "link"]
     for stage in stages:
         own = [s for s in steps if s.stage == stage]
-        assert all(a.done <= b.done for a, b in zip(own, own[1:], strict=False))
+        assert all(a.done <= b.done for a, b in pairwise(own))
         assert len({s.total for s in own}) == 1
         assert own[-1].done == own[-1].total
     assert any("CPU" in s.message for s in steps)
