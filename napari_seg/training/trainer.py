@@ -39,7 +39,7 @@ from napari_seg.training.schedule import (
     running_average,
 )
 from napari_seg.training.state import Progression, load_state, save_state
-from napari_seg.training.validation import validate
+from napari_seg.training.validation import iter_calibrate, total_score, validate
 from napari_seg.types import Progress, run
 
 if TYPE_CHECKING:
@@ -114,6 +114,7 @@ def iter_train_pairs(
     TrainProgress
         After every step; at validations with metrics. The checkpoint at `out` is
         always the best so far, and the state beside it lets the run be resumed.
+        At the end the thresholds that score best are found.
     """
     out = Path(out)
     card = make_card(pairs, params, out, start.card if start else None)
@@ -139,6 +140,9 @@ def iter_train_pairs(
         yield _progress(done, params, loss, metrics)
         if finished:
             break
+    best = load_model(out)
+    tuned, metrics = yield from iter_calibrate(best, held_out, device=sitting.device)
+    save_checkpoint(out, best.network, with_scores(tuned, metrics))
     return load_model(out)
 
 
@@ -200,20 +204,12 @@ class _Sitting:
 
     def validate(self, pairs: Sequence[TrainingPair]) -> Metrics:
         """Score the averaged weights; keep them if best, and save the state."""
-        card = self.card
-        metrics = validate(
-            self.average.module,
-            pairs,
-            card.classes,
-            card.object_diameter_px,
-            device=self.device,
-            half=self.half,
-        )
-        # AP at 0.5 alone is blind to outlines: half of the score is the mean AP.
-        score = (metrics.average_precision(0.5) + metrics.mean_ap) / 2
-        if score > self.done.best_score:
-            self.done.best_score = score
-            save_checkpoint(self.out, self.average.module, with_scores(card, metrics))
+        checkpoint = Checkpoint(self.average.module.eval(), self.card)
+        metrics = validate(checkpoint, pairs, device=self.device)
+        if total_score(metrics) > self.done.best_score:
+            self.done.best_score = total_score(metrics)
+            card = with_scores(self.card, metrics)
+            save_checkpoint(self.out, checkpoint.network, card)
         save_state(self.out, self.network, self.average, self.optimiser, self.done)
         return metrics
 

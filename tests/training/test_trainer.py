@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from napari_seg.models.card import read_card
 from napari_seg.models.checkpoint import load_model
 from napari_seg.training.augmentation import Augmentation
 from napari_seg.training.losses import weighted_cross_entropy
+from napari_seg.training.pairs import read_pairs
 from napari_seg.training.params import TrainParams
 from napari_seg.training.schedule import (
     fraction_done,
@@ -19,6 +21,7 @@ from napari_seg.training.schedule import (
 )
 from napari_seg.training.state import Progression, state_path
 from napari_seg.training.trainer import TrainProgress, iter_train, train
+from napari_seg.training.validation import iter_calibrate, total_score, validate
 from napari_seg.types import run
 
 TINY = {"channels": (4, 8), "padding": "same", "norm": "batch"}
@@ -140,6 +143,21 @@ def test_valid_convolutions_train_too(dataset, tmp_path, target):
     checkpoint = train(dataset, out=tmp_path / "v.safetensors", **vars(valid))
     assert checkpoint.network.margin == 8
     assert checkpoint.card.decoder == target
+
+
+def test_calibration_never_scores_below_the_thresholds_it_started_from(
+    dataset, tmp_path
+):
+    checkpoint = train(dataset, out=tmp_path / "c.safetensors", **vars(params(steps=8)))
+    pairs = read_pairs(dataset)
+    plain = replace(checkpoint.card, threshold=0.5, seed_threshold=0.5)
+    before = validate(replace(checkpoint, card=plain), pairs)
+    job = iter_calibrate(replace(checkpoint, card=plain), pairs)
+    assert [step.done for step in job] == list(range(len(pairs) + 1))
+    card, after = run(iter_calibrate(replace(checkpoint, card=plain), pairs))
+    assert total_score(after) >= total_score(before)
+    again = validate(replace(checkpoint, card=card), pairs)
+    assert again.as_dict() == after.as_dict()
 
 
 @pytest.mark.slow

@@ -27,7 +27,7 @@ def discs(shape=(60, 60), radius=6):
 def write(folder, stem, image, labels, into="labels"):
     for name, array in (("images", image), (into, labels)):
         (folder / name).mkdir(parents=True, exist_ok=True)
-        tifffile.imwrite(folder / name / f"{stem}.tif", array)
+        tifffile.imwrite(folder / name / f"{stem}.tif", array, photometric="minisblack")
 
 
 @pytest.fixture
