@@ -7,7 +7,7 @@ import os
 import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -58,22 +58,35 @@ def machine() -> dict[str, Any]:
     }
 
 
+class Timing(NamedTuple):
+    """Seconds on the clock and of the processor."""
+
+    wall: float
+    cpu: float
+
+
 def time_together(
     functions: Mapping[str, Callable[[], object]], repeats: int
-) -> dict[str, float]:
-    """Return the median seconds of each function, taking turns.
+) -> dict[str, Timing]:
+    """Return the least seconds and processor seconds of each function.
 
-    Taking turns lets whatever else the machine does fall on all of them alike.
+    The functions take turns, so that whatever else the machine does falls on all of
+    them alike; processor seconds (of all threads together) hardly depend on it.
     """
-    seconds: dict[str, list[float]] = {name: [] for name in functions}
+    best = {name: Timing(np.inf, np.inf) for name in functions}
     for function in functions.values():
         function()
     for _ in range(repeats):
         for name, function in functions.items():
-            started = time.perf_counter()
+            wall, processor = time.perf_counter(), time.process_time()
             function()
-            seconds[name].append(time.perf_counter() - started)
-    return {name: float(np.median(values)) for name, values in seconds.items()}
+            wall, processor = (
+                time.perf_counter() - wall,
+                time.process_time() - processor,
+            )
+            least = best[name]
+            best[name] = Timing(min(least.wall, wall), min(least.cpu, processor))
+    return best
 
 
 def benchmark_model(name: str = "nuclei-unet") -> Checkpoint:
