@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -129,7 +130,7 @@ def _index_of(
         return tuple(index)
     displayed = _displayed_axes(viewer, layer)
     point = _shown_point(viewer, layer)
-    corners = _corners(layer)
+    corners = _corners(viewer, layer)
     for i, axis in enumerate(axes):
         last = shape[i] - 1
         if axis in "TZ" and i not in displayed:
@@ -151,13 +152,37 @@ def _shown_point(viewer: ViewerModel, layer: Image) -> np.ndarray:
     return np.asarray(layer.world_to_data(viewer.dims.point), dtype=float)
 
 
-def _corners(layer: Image) -> np.ndarray:
+def _corners(viewer: ViewerModel, layer: Image) -> np.ndarray:
     """Return first and last visible pixel, (2, ndim), at full resolution."""
     corners = np.asarray(layer.corner_pixels, dtype=float)
-    if layer.multiscale:
-        factor = layer.downsample_factors[layer.data_level]
-        corners = np.stack([corners[0], corners[1] + 1]) * factor - [[0], [1]]
-    return corners
+    if not layer.multiscale:
+        return corners
+    # Here napari's corners are of the part it has loaded, which may be far larger
+    # than what is seen; they serve only where there is no canvas to ask.
+    seen = _corners_seen(viewer, layer)
+    if seen is not None:
+        return seen
+    factor = layer.downsample_factors[layer.data_level]
+    return np.stack([corners[0], corners[1] + 1]) * factor - [[0], [1]]
+
+
+def _corners_seen(viewer: ViewerModel, layer: Image) -> np.ndarray | None:
+    """Return the box of pixels around the canvas, or None without a canvas."""
+    window = getattr(viewer, "window", None)
+    canvas = getattr(getattr(window, "_qt_viewer", None), "canvas", None)
+    if canvas is None:
+        return None
+    camera = viewer.scene.camera
+    half = np.asarray(canvas.size) / camera.zoom / 2
+    shown = list(viewer.dims.displayed)
+    pixels = []
+    for signs in product((-1, 1), repeat=2):
+        point = np.asarray(viewer.dims.point, dtype=float)
+        point[shown] = np.asarray(camera.center[-2:]) + half * signs
+        pixels.append(layer.world_to_data(point))
+    last = np.asarray(full_data(layer).shape[: layer.ndim]) - 1
+    box = [np.floor(np.min(pixels, axis=0)), np.ceil(np.max(pixels, axis=0))]
+    return np.clip(box, 0, last)
 
 
 def _middle_of_view(viewer: ViewerModel, layer: Image) -> np.ndarray:
@@ -165,7 +190,7 @@ def _middle_of_view(viewer: ViewerModel, layer: Image) -> np.ndarray:
     middle = _shown_point(viewer, layer)
     if viewer.dims.ndisplay == 2:
         shown = list(_displayed_axes(viewer, layer))
-        middle[shown] = _corners(layer).mean(axis=0)[shown]
+        middle[shown] = _corners(viewer, layer).mean(axis=0)[shown]
     return middle
 
 

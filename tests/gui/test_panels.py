@@ -173,6 +173,14 @@ def test_bar_is_busy_while_nobody_knows_and_gone_when_idle(panel):
     assert not panel.footer.bar.isVisible()
 
 
+def test_a_long_message_is_shown_in_full(panel, qtbot):
+    message = "The image has no finite pixel (found: NaN everywhere). " * 4
+    panel.set_status(JobState.FAILED, 0.0, message)
+    qtbot.wait(50)
+    status = panel.footer.status
+    assert status.height() >= status.heightForWidth(status.width())
+
+
 def test_keys_are_on_the_buttons_and_work(panel, heard, qtbot):
     assert "Ctrl+Alt+R" in panel.footer.button.text()
     panel.activateWindow()

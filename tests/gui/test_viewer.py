@@ -11,8 +11,9 @@ import pytest
 from fakes import FakeEngine
 from napari.layers import Labels
 
+from napari_seg.gui.layers import take_source
 from napari_seg.gui.widget import SegmentationWidget
-from napari_seg.state import JobState, Remembered
+from napari_seg.state import JobState, Remembered, Scope
 
 pytestmark = pytest.mark.gui
 
@@ -147,6 +148,21 @@ def test_labels_reach_the_canvas(make_napari_viewer, tmp_path, qtbot):
     # The picture is grey before; labels have colours.
     assert np.ptp(before[..., :3].astype(int), axis=-1).max() == 0
     assert (np.ptp(after[..., :3].astype(int), axis=-1) > 20).mean() > 0.05
+
+
+def test_visible_field_of_a_pyramid_is_what_is_seen(make_napari_viewer, qtbot):
+    viewer = make_napari_viewer(show=True)
+    base = np.zeros((2, 512, 512), np.uint8)
+    levels = [base, base[:, ::2, ::2], base[:, ::4, ::4]]
+    image = viewer.add_image(levels, multiscale=True, scale=(1, 0.5, 0.5))
+    viewer.scene.camera.center = (64, 160)
+    viewer.scene.camera.zoom = 20
+    qtbot.wait(100)
+    source = take_source(viewer, image, "ZYX", Scope.FIELD)
+    height, width = viewer.window._qt_viewer.canvas.size
+    assert source.shape[1:] == pytest.approx((height / 10, width / 10), abs=3)
+    assert source.offset[1] + source.shape[1] / 2 == pytest.approx(128, abs=2)
+    assert source.offset[2] + source.shape[2] / 2 == pytest.approx(320, abs=2)
 
 
 def test_opening_the_panel_does_not_load_torch():

@@ -21,6 +21,13 @@ def mark_invalid(widget: QWidget, is_invalid: bool) -> None:
     style.polish(widget)
 
 
+def wrapping_policy() -> QSizePolicy:
+    """Return the policy of a label that takes the width it gets and grows down."""
+    policy = QSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
+    policy.setHeightForWidth(True)
+    return policy
+
+
 def note_label(text: str = "") -> QLabel:
     """Make a wrapping line in the muted colour of the theme."""
     label = QLabel(text)
@@ -29,7 +36,7 @@ def note_label(text: str = "") -> QLabel:
     label.setProperty("invalid-msg", "true")
     label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
     label.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-    label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
+    label.setSizePolicy(wrapping_policy())
     label.setVisible(bool(text))
     return label
 

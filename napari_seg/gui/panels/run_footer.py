@@ -9,13 +9,12 @@ from qtpy.QtWidgets import (
     QProgressBar,
     QPushButton,
     QShortcut,
-    QSizePolicy,
     QVBoxLayout,
     QWidget,
 )
 
 from napari_seg.gui.forms import tooltip
-from napari_seg.gui.panels.fields import SPACING_PX
+from napari_seg.gui.panels.fields import SPACING_PX, wrapping_policy
 from napari_seg.gui.shortcuts import CANCEL, RUN, Shortcut
 from napari_seg.state import JobState
 
@@ -58,9 +57,7 @@ class RunFooter(QWidget):
         self.status.setAlignment(Qt.AlignmentFlag.AlignTop)
         # Two lines always: text that comes and goes must not move the button.
         self.status.setMinimumHeight(2 * self.status.fontMetrics().lineSpacing() + 4)
-        self.status.setSizePolicy(
-            QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum
-        )
+        self.status.setSizePolicy(wrapping_policy())
         self._lay_out()
         self.button.clicked.connect(self._on_clicked)
         add_shortcut(self, RUN).activated.connect(self._on_run_key)
