@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -20,6 +22,10 @@ def pytest_configure() -> None:
     if not has_display():
         # Plain widgets need no screen; a viewer does, see below.
         os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+    # Its LLVM cannot be loaded after Mesa's (see gui/llvm_clash.py), and these tests
+    # open windows and train in one process.
+    with suppress(ImportError):
+        import_module("triton")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -49,6 +49,29 @@ def test_without_a_command_napari_opens_and_stays(tmp_path: Path) -> None:
     assert "Traceback" not in complaints
 
 
+@pytest.mark.gui
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_an_optimiser_does_not_crash_a_window_drawn_by_mesa() -> None:
+    code = (
+        "import warnings; warnings.simplefilter('ignore')\n"
+        "import napari, numpy as np\n"
+        "viewer = napari.Viewer()\n"
+        "viewer.add_image(np.eye(9))\n"
+        "viewer.screenshot(flash=False)\n"
+        "from napari_seg.gui.engine import Engine\n"
+        "from napari_seg.types import run\n"
+        "run(Engine().iter_device('auto'))\n"
+        "import os, torch._dynamo\n"
+        "print('survived', flush=True)\n"
+        "os._exit(0)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
+    assert "survived" in done.stdout, done.stderr
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have a display")
 @pytest.mark.parametrize("command", [[], ["demo"]])
 def test_without_a_display_one_line_says_what_to_do(command: list[str]) -> None:

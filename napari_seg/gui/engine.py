@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from napari_seg.gui.layers import Source
+from napari_seg.gui.llvm_clash import keep_triton_out
 from napari_seg.models.catalogue import ModelEntry, list_models
 from napari_seg.state import SegmentRequest
 from napari_seg.types import Progress
@@ -147,6 +148,7 @@ def _params(source: Source, request: SegmentRequest, spacing: Any) -> Any:
 
 def _import_torch() -> Generator[Progress, None, None]:
     """Import torch in the thread of the job."""
+    keep_triton_out()
     if "torch" not in sys.modules:
         yield Progress("load", 0, 2, message="Starting PyTorch")
         _open_torch_libraries()
