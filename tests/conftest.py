@@ -7,9 +7,7 @@ import sys
 from contextlib import suppress
 from importlib import import_module
 
-import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 
 def has_display() -> bool:
@@ -35,21 +33,3 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("gui"):
             item.add_marker(pytest.mark.skip(reason=reason))
-
-
-def draw_discs(
-    shape: tuple[int, int], centres: list[tuple[int, int]], radius: float
-) -> NDArray[np.int32]:
-    """Return labels 1..N with one disc for each centre, (row, column) int32."""
-    rows, columns = np.ogrid[: shape[0], : shape[1]]
-    labels = np.zeros(shape, np.int32)
-    for number, (row, column) in enumerate(centres, start=1):
-        labels[(rows - row) ** 2 + (columns - column) ** 2 <= radius**2] = number
-    return labels
-
-
-@pytest.fixture
-def discs() -> NDArray[np.int32]:
-    """Sixteen discs of radius 10 in (128, 160) int32 labels, none touching."""
-    centres = [(16 + 32 * i, 20 + 40 * j) for i in range(4) for j in range(4)]
-    return draw_discs((128, 160), centres, 10)

@@ -13,8 +13,9 @@ from napari_seg.gui.device_choice import DeviceChoice
 from napari_seg.gui.engine import Engine
 from napari_seg.gui.inputs import ImageChoice, channel_choices, find_problems
 from napari_seg.gui.jobs import Jobs
-from napari_seg.gui.layers import full_data, pixel_size_um
+from napari_seg.gui.layers import pixel_size_um
 from napari_seg.gui.size_estimate import SizeEstimate, size_note
+from napari_seg.gui.view import full_data
 from napari_seg.models.catalogue import ModelEntry
 from napari_seg.state import SegmentSettings
 

@@ -10,7 +10,8 @@ from napari.layers import Image
 from psygnal import Signal
 
 from napari_seg.errors import AxesError
-from napari_seg.gui.layers import default_axes, full_data
+from napari_seg.gui.layers import default_axes
+from napari_seg.gui.view import full_data
 from napari_seg.imaging.axes import axis_size, check_axes
 from napari_seg.models.catalogue import ModelEntry
 from napari_seg.state import Scope, SegmentSettings

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import product
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,13 @@ from napari.layers import Image
 from napari.utils.transforms import Affine
 
 from napari_seg.errors import AxesError
+from napari_seg.gui.view import (
+    displayed_axes,
+    full_data,
+    middle_of_view,
+    seen_corners,
+    shown_point,
+)
 from napari_seg.imaging.axes import check_axes, guess_axes, spatial_shape
 from napari_seg.state import Scope
 
@@ -57,11 +63,6 @@ class Source:
         """First pixel of the part in the image, one number per spatial axis."""
         pairs = zip(self.axes, self.index, strict=True)
         return tuple(int(part.start) for axis, part in pairs if axis != "C")
-
-
-def full_data(layer: Image) -> Any:
-    """Return the data at full resolution, as the layer holds it."""
-    return layer.data[0] if layer.multiscale else layer.data
 
 
 def default_axes(layer: Image) -> str:
@@ -111,7 +112,7 @@ def take_source(viewer: ViewerModel, layer: Image, axes: str, scope: Scope) -> S
     data = full_data(layer)
     axes = check_axes(axes, data.shape)
     index = _index_of(viewer, layer, axes, scope)
-    middle = _middle_of_view(viewer, layer)
+    middle = middle_of_view(viewer, layer)
     focus = tuple(
         float(np.clip(middle[i], part.start, part.stop - 1) - part.start)
         for i, (axis, part) in enumerate(zip(axes, index, strict=True))
@@ -128,9 +129,9 @@ def _index_of(
     index = [slice(0, int(size)) for size in shape]
     if scope is Scope.IMAGE:
         return tuple(index)
-    displayed = _displayed_axes(viewer, layer)
-    point = _shown_point(viewer, layer)
-    corners = _corners(viewer, layer)
+    displayed = displayed_axes(viewer, layer)
+    point = shown_point(viewer, layer)
+    corners = seen_corners(viewer, layer)
     for i, axis in enumerate(axes):
         last = shape[i] - 1
         if axis in "TZ" and i not in displayed:
@@ -140,58 +141,6 @@ def _index_of(
             low, high = np.clip(corners[:, i], 0, last)
             index[i] = slice(int(low), int(high) + 1)
     return tuple(index)
-
-
-def _displayed_axes(viewer: ViewerModel, layer: Image) -> tuple[int, ...]:
-    """Return the layer's axes on the canvas; napari aligns the last ones."""
-    missing = viewer.dims.ndim - layer.ndim
-    return tuple(i - missing for i in viewer.dims.displayed if i >= missing)
-
-
-def _shown_point(viewer: ViewerModel, layer: Image) -> np.ndarray:
-    return np.asarray(layer.world_to_data(viewer.dims.point), dtype=float)
-
-
-def _corners(viewer: ViewerModel, layer: Image) -> np.ndarray:
-    """Return first and last visible pixel, (2, ndim), at full resolution."""
-    corners = np.asarray(layer.corner_pixels, dtype=float)
-    if not layer.multiscale:
-        return corners
-    # Here napari's corners are of the part it has loaded, which may be far larger
-    # than what is seen; they serve only where there is no canvas to ask.
-    seen = _corners_seen(viewer, layer)
-    if seen is not None:
-        return seen
-    factor = layer.downsample_factors[layer.data_level]
-    return np.stack([corners[0], corners[1] + 1]) * factor - [[0], [1]]
-
-
-def _corners_seen(viewer: ViewerModel, layer: Image) -> np.ndarray | None:
-    """Return the box of pixels around the canvas, or None without a canvas."""
-    window = getattr(viewer, "window", None)
-    canvas = getattr(getattr(window, "_qt_viewer", None), "canvas", None)
-    if canvas is None:
-        return None
-    camera = viewer.scene.camera
-    half = np.asarray(canvas.size) / camera.zoom / 2
-    shown = list(viewer.dims.displayed)
-    pixels = []
-    for signs in product((-1, 1), repeat=2):
-        point = np.asarray(viewer.dims.point, dtype=float)
-        point[shown] = np.asarray(camera.center[-2:]) + half * signs
-        pixels.append(layer.world_to_data(point))
-    last = np.asarray(full_data(layer).shape[: layer.ndim]) - 1
-    box = [np.floor(np.min(pixels, axis=0)), np.ceil(np.max(pixels, axis=0))]
-    return np.clip(box, 0, last)
-
-
-def _middle_of_view(viewer: ViewerModel, layer: Image) -> np.ndarray:
-    """Return the pixel in the middle of the canvas, one number per layer axis."""
-    middle = _shown_point(viewer, layer)
-    if viewer.dims.ndisplay == 2:
-        shown = list(_displayed_axes(viewer, layer))
-        middle[shown] = _corners(viewer, layer).mean(axis=0)[shown]
-    return middle
 
 
 def kept_dims(layer: Image, axes: str) -> list[int]:
