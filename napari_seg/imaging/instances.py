@@ -109,15 +109,16 @@ def fill_object_holes(labels: Labels) -> Labels:
         inner[np.take(holes, [0, -1], axis=axis)] = False
     if not inner.any():
         return labels
-    boxes = ndimage.find_objects(holes)
-    filled = labels.copy()
-    for index in np.flatnonzero(inner):
-        box = tuple(slice(p.start - 1, p.stop + 1) for p in boxes[index - 1])
-        hole = holes[box] == index
-        around = labels[box][ndimage.binary_dilation(hole) & ~hole]
-        if around.size and around.min() == around.max():
-            filled[box][hole] = around[0]
-    return filled
+    lowest = np.full(n_holes + 1, np.iinfo(np.int32).max, np.int32)
+    highest = np.zeros(n_holes + 1, np.int32)
+    for axis in range(labels.ndim):
+        hole, label = np.moveaxis(holes, axis, 0), np.moveaxis(labels, axis, 0)
+        for inside, beside in ((hole[:-1], label[1:]), (hole[1:], label[:-1])):
+            meets = inner[inside] & (beside > 0)
+            np.minimum.at(lowest, inside[meets], beside[meets])
+            np.maximum.at(highest, inside[meets], beside[meets])
+    enclosed = inner & (lowest == highest)
+    return np.where(enclosed[holes], lowest[holes], labels)
 
 
 def remove_small(labels: Labels, min_size_px: float) -> Labels:

@@ -3,6 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from scipy import ndimage
 
 from napari_seg.errors import LabelsError
 from napari_seg.imaging.instances import (
@@ -110,3 +111,19 @@ def test_labels_cover_the_foreground_exactly(raw):
     labels = probabilities_to_labels(probabilities, CLASSES, params)
     assert ((labels > 0) == (1 - probabilities[0] > 0.5)).all()
     assert set(np.unique(labels)) - {0} == set(range(1, labels.max() + 1))
+
+
+@settings(max_examples=60, deadline=None)
+@given(arrays(np.int32, (8, 9), elements=st.sampled_from([0, 1, 1, 2])))
+def test_filling_changes_only_holes_that_one_object_encloses(labels):
+    filled = fill_object_holes(labels)
+    changed = filled != labels
+    assert (labels[changed] == 0).all()
+    regions, count = ndimage.label(labels == 0)
+    for index in range(1, count + 1):
+        region = regions == index
+        around = ndimage.binary_dilation(region) & ~region
+        edge = region.copy()
+        edge[1:-1, 1:-1] = False
+        encloses = not edge.any() and len(np.unique(labels[around])) == 1
+        assert changed[region].all() if encloses else not changed[region].any()
