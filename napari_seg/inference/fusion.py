@@ -37,7 +37,7 @@ def fuse_for_inference(network: nn.Module, example: Tensor) -> nn.Module:
     plain = copy.deepcopy(network).eval()
     plain.requires_grad_(False)
     with torch.inference_mode():
-        pairs, expected = trace_pairs(plain, example, _NORMS)
+        pairs, expected = _trace(plain, example)
     if not pairs:
         return plain
     fused = copy.deepcopy(plain)
@@ -46,41 +46,18 @@ def fuse_for_inference(network: nn.Module, example: Tensor) -> nn.Module:
         # Type stubs want tensors where the function takes modules.
         merged = fuse_conv_bn_eval(conv, norm)  # type: ignore[arg-type,type-var]
         merged.requires_grad_(False)
-        replace_module(fused, conv_name, merged)
-        replace_module(fused, norm_name, nn.Identity())
+        _replace(fused, conv_name, merged)
+        _replace(fused, norm_name, nn.Identity())
     with torch.inference_mode():
         found = fused(example)["out"]
-    return fused if is_same(found, expected) else plain
-
-
-def is_same(found: Tensor, expected: Tensor) -> bool:
-    """Whether two outputs differ by rounding only."""
     scale = float(expected.abs().max()) + 1e-6
-    return float((found - expected).abs().max()) <= _TOLERANCE * scale
+    if float((found - expected).abs().max()) > _TOLERANCE * scale:
+        return plain
+    return fused
 
 
-def trace_pairs(
-    network: nn.Module, example: Tensor, followers: tuple[type[nn.Module], ...]
-) -> tuple[list[tuple[str, str]], Tensor]:
-    """Find which module gets exactly the output of which convolution.
-
-    Parameters
-    ----------
-    network : nn.Module
-        Run once on `example`.
-    example : Tensor
-        Legal input.
-    followers : tuple of type
-        What may follow a convolution.
-
-    Returns
-    -------
-    pairs : list of (str, str)
-        Names of convolution and follower; both are called once, and no two followers
-        share a convolution.
-    output : Tensor
-        Logits of `example`.
-    """
+def _trace(network: nn.Module, example: Tensor) -> tuple[list[tuple[str, str]], Tensor]:
+    """Find which norm gets exactly the output of which convolution."""
     calls: Counter[str] = Counter()
     made_by: dict[int, str] = {}
     pairs: list[tuple[str, str]] = []
@@ -97,11 +74,10 @@ def trace_pairs(
 
         return hook
 
-    watched: tuple[type[nn.Module], ...] = (*_CONVOLUTIONS, *followers)
     handles = [
         module.register_forward_hook(watch(name))
         for name, module in network.named_modules()
-        if isinstance(module, watched)
+        if isinstance(module, _CONVOLUTIONS + _NORMS)
     ]
     try:
         output: Tensor = network(example)["out"]
@@ -117,7 +93,6 @@ def trace_pairs(
     return unique, output
 
 
-def replace_module(network: nn.Module, name: str, module: nn.Module) -> None:
-    """Put another module where the one of that name was."""
+def _replace(network: nn.Module, name: str, module: nn.Module) -> None:
     parent, _, child = name.rpartition(".")
     setattr(network.get_submodule(parent), child, module)

@@ -20,7 +20,6 @@ from napari_seg.imaging.tiling import (
 )
 from napari_seg.inference.device import Device, is_out_of_memory
 from napari_seg.inference.fusion import fuse_for_inference
-from napari_seg.inference.packing import pack_for_cpu
 
 Array = NDArray[np.float32]
 OVERLAP_PX = 32
@@ -79,10 +78,7 @@ class Predictor:
                 raise
             raise self._exhausted("the network does not fit") from error
         # Channels last is the layout the convolution kernels work in.
-        moved = moved.to(memory_format=torch.channels_last)
-        if kind == "cpu":
-            moved = pack_for_cpu(moved, example)
-        self._network: nn.Module = moved
+        self._network: nn.Module = moved.to(memory_format=torch.channels_last)
 
     def __enter__(self) -> Predictor:
         """Return the predictor itself."""

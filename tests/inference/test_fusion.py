@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import pytest
 import torch
 from torch import Tensor, nn
 
 from napari_seg.inference.fusion import fuse_for_inference
-from napari_seg.inference.packing import PackedConvReLU, pack_for_cpu
 from napari_seg.models.registry import build_network
 
 
@@ -92,53 +90,3 @@ def test_a_network_that_folding_would_change_is_left_alone() -> None:
     fused = fuse_for_inference(network, torch.rand(1, 1, 16, 16))
     assert norms(fused) == 1
     assert difference(network, fused) == 0
-
-
-def small_unet() -> nn.Module:
-    torch.manual_seed(0)
-    return fuse_for_inference(
-        build_network(
-            "unet",
-            in_channels=1,
-            num_classes=3,
-            channels=(8, 16),
-            padding="same",
-            norm="batch",
-        ),
-        torch.rand(1, 1, 16, 16),
-    )
-
-
-def test_packing_for_the_processor_keeps_the_output() -> None:
-    network = small_unet()
-    packed = pack_for_cpu(network, torch.rand(1, 1, 16, 16))
-    assert difference(network, packed) < 1e-5
-    if torch.backends.mkldnn.is_available():
-        assert sum(isinstance(m, PackedConvReLU) for m in packed.modules()) == 6
-    assert not any(isinstance(m, PackedConvReLU) for m in network.modules())
-
-
-def test_a_torch_without_the_operators_runs_the_network_as_it_is(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    network = small_unet()
-
-    def missing(self: PackedConvReLU, x: Tensor) -> Tensor:
-        raise AttributeError("no such operator")
-
-    monkeypatch.setattr(PackedConvReLU, "forward", missing)
-    assert pack_for_cpu(network, torch.rand(1, 1, 16, 16)) is network
-
-
-def test_operators_that_compute_something_else_are_not_used(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    network = small_unet()
-    monkeypatch.setattr(PackedConvReLU, "forward", lambda self, x: self.wrong(x))
-    monkeypatch.setattr(
-        PackedConvReLU,
-        "wrong",
-        lambda self, x: torch.zeros(1, len(self.bias), *x.shape[2:]),
-        raising=False,
-    )
-    assert pack_for_cpu(network, torch.rand(1, 1, 16, 16)) is network
