@@ -95,9 +95,7 @@ class SegmentSettings:
 
     def snapshot(self) -> SegmentRequest:
         """Return a frozen copy for a job."""
-        return SegmentRequest(
-            **{f.name: getattr(self, f.name) for f in fields(self)}
-        )
+        return SegmentRequest(**{f.name: getattr(self, f.name) for f in fields(self)})
 
 
 @dataclass(frozen=True)
