@@ -28,8 +28,8 @@ def ours(predictor: Predictor, view: PlaneView, tile_px: int) -> NDArray[np.floa
     tiles = plan_tiles(view.shape, predictor.geometry(view.shape, tile_px))
     result = np.empty((3, *view.shape), np.float32)
     for tile in tiles:
-        found = predictor.predict(view.read(tile.read)[None])[0]
-        result[(slice(None), *tile.write)] = found[(slice(None), *tile.crop)]
+        _, found = next(predictor.predict_tiles(view, [tile]))
+        result[(slice(None), *tile.write)] = found
     return result
 
 

@@ -35,12 +35,16 @@ class Geometry:
     overlap : int
         Further output pixels per side that are thrown away next to another tile,
         where zero padding would show.
+    rim : int
+        Mirrored pixels beyond the edges of the image that padded networks see, and
+        that are thrown away.
     """
 
     tile: int
     divisor: int = 1
     margin: int = 0
     overlap: int = 0
+    rim: int = 0
 
     @property
     def output(self) -> int:
@@ -112,6 +116,24 @@ def plan_tiles(shape: Sequence[int], geometry: Sequence[Geometry]) -> list[Tile]
 
 
 def _plan_axis(size: int, geometry: Geometry) -> list[_Span]:
+    """Cover 0..size; the tiles see it with its mirrored rim."""
+    spans = []
+    for span in _cover(size + 2 * geometry.rim, geometry):
+        start = span.read.start - geometry.rim
+        low = max(span.write.start - geometry.rim, 0)
+        high = min(span.write.stop - geometry.rim, size)
+        origin = start + geometry.margin
+        spans.append(
+            _Span(
+                slice(start, start + geometry.tile),
+                slice(low - origin, high - origin),
+                slice(low, high),
+            )
+        )
+    return spans
+
+
+def _cover(size: int, geometry: Geometry) -> list[_Span]:
     """Cover 0..size with output windows of one length at multiples of the stride."""
     margin, output = geometry.margin, geometry.output
     if output >= size:
@@ -157,6 +179,7 @@ def choose_geometry(
     overlap: int,
     phase: int,
     smallest: int,
+    rim: int = 0,
 ) -> Geometry:
     """Turn any requested tile length into a legal, economical one.
 
@@ -165,13 +188,16 @@ def choose_geometry(
     size : int
         Length of the image along this axis.
     requested : int
-        Wanted input length of a tile; not exceeded unless the network needs more.
+        Wanted input length of a tile without the rim; not exceeded unless the network
+        needs more.
     divisor, margin, overlap : int
         See `Geometry`.
     phase : int
         Legal input lengths are ``phase`` modulo `divisor`.
     smallest : int
         Shortest legal input length.
+    rim : int
+        See `Geometry`.
 
     Returns
     -------
@@ -185,18 +211,20 @@ def choose_geometry(
 
     # Two strides of progress per tile, or an image would need thousands of tiles.
     floor = legal(2 * (margin + overlap) + 2 * divisor)
-    largest = legal(max(requested, 1))
-    if largest > requested:
+    wanted = max(requested, 1) + 2 * rim
+    largest = legal(wanted)
+    if largest > wanted:
         largest -= divisor
     largest = max(largest, floor)
-    whole = legal(size + 2 * margin)
+    seen = size + 2 * rim
+    whole = legal(seen + 2 * margin)
     if whole <= largest:
-        return Geometry(whole, divisor, margin, overlap)
-    widest = Geometry(largest, divisor, margin, overlap)
+        return Geometry(whole, divisor, margin, overlap, rim)
+    widest = Geometry(largest, divisor, margin, overlap, rim)
     count = len(_plan_axis(size, widest))
-    even = -(-(size - 2 * overlap) // count) + 2 * (overlap + margin)
+    even = -(-(seen - 2 * overlap) // count) + 2 * (overlap + margin)
     for tile in range(max(legal(even), floor), largest, divisor):
-        candidate = Geometry(tile, divisor, margin, overlap)
+        candidate = Geometry(tile, divisor, margin, overlap, rim)
         if len(_plan_axis(size, candidate)) == count:
             return candidate
     return widest

@@ -47,13 +47,11 @@ class TileStore:
             self._waiting[needed] += 1
 
     def put(self, index: int, probabilities: Probabilities) -> None:
-        """Take the output of the network for a tile, uncropped."""
-        tile = self._tiles[index]
-        piece = probabilities[(slice(None), *tile.crop)]
+        """Take the probabilities of ``tile.write``."""
         if self._kept is None:
-            self._pieces[index] = piece.copy()
+            self._pieces[index] = probabilities.copy()
         else:
-            self._kept[(slice(None), *tile.write)] = piece
+            self._kept[(slice(None), *self._tiles[index].write)] = probabilities
         self._is_done[index] = True
 
     def is_ready(self, block: Block) -> bool:

@@ -135,8 +135,8 @@ class Job:
             del queue[:size]
 
     def _predict(self, store: TileStore, view: PlaneView, batch: list[int]) -> None:
-        inputs = np.stack([view.read(self.tiles[i].read) for i in batch])
-        for i, probabilities in zip(batch, self.predictor.predict(inputs), strict=True):
+        found = self.predictor.predict_tiles(view, [self.tiles[i] for i in batch])
+        for i, (_, probabilities) in zip(batch, found, strict=True):
             store.put(i, probabilities)
 
     def _place_focus(self) -> tuple[PlaneIndex, tuple[float, float]] | None:

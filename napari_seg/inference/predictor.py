@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol
 
@@ -14,6 +15,8 @@ from torch import Tensor, nn
 from napari_seg.errors import CheckpointError, DeviceError
 from napari_seg.imaging.tiling import (
     Geometry,
+    Slices,
+    Tile,
     choose_geometry,
     mirror_index,
     plan_tiles,
@@ -24,7 +27,10 @@ from napari_seg.inference.fusion import fuse_for_inference
 Array = NDArray[np.float32]
 OVERLAP_PX = 32
 """Rim of a padded network's output that is not trusted beside another tile."""
+RIM_PX = 16
+"""Mirrored pixels that a padded network sees beyond the edges of the image."""
 _SMALLEST_TILE_PX = 32
+_ALL = slice(None)
 _AUTO_BATCH = {"cpu": 1, "mps": 4, "cuda": 16}
 
 
@@ -33,6 +39,29 @@ class Segmenter(Protocol):
 
     divisor: int
     margin: int
+
+
+class Readable(Protocol):
+    """An image that gives any window of itself, mirrored beyond its edges."""
+
+    def read(self, window: Slices) -> Array:
+        """Return (C, rows, columns)."""
+        ...
+
+
+@dataclass(frozen=True)
+class _Window:
+    """A tile as an image of its own, whose outer `margin` is context."""
+
+    image: Array
+    margin: int
+
+    def read(self, window: Slices) -> Array:
+        rows, columns = (
+            mirror_index(s.start + self.margin, s.stop + self.margin, n)
+            for s, n in zip(window, self.image.shape[1:], strict=True)
+        )
+        return self.image[:, rows[:, None], columns]
 
 
 class Predictor:
@@ -106,7 +135,11 @@ class Predictor:
         return size + (self.margin - size) % self.divisor
 
     def geometry(
-        self, shape: Sequence[int], tile_px: int, overlap_px: int = OVERLAP_PX
+        self,
+        shape: Sequence[int],
+        tile_px: int,
+        overlap_px: int = OVERLAP_PX,
+        rim_px: int = RIM_PX,
     ) -> tuple[Geometry, Geometry]:
         """Return legal, economical tiles for a plane.
 
@@ -118,6 +151,8 @@ class Predictor:
             Wanted input side.
         overlap_px : int, optional
             For padded networks: output rim thrown away between tiles.
+        rim_px : int, optional
+            For padded networks: mirrored pixels seen beyond the edges of the plane.
 
         Returns
         -------
@@ -134,23 +169,56 @@ class Predictor:
                 overlap=0 if self.margin else overlap_px,
                 phase=smallest % self.divisor,
                 smallest=smallest,
+                rim=0 if self.margin else rim_px,
             )
             for size in shape
         )
         return rows, columns
 
-    def predict(self, inputs: Array) -> Array:
+    def predict_tiles(
+        self, view: Readable, tiles: Sequence[Tile]
+    ) -> Iterator[tuple[Tile, Array]]:
+        """Read tiles and predict what is kept of each.
+
+        Parameters
+        ----------
+        view : object with `read`
+            The image.
+        tiles : sequence of Tile
+            Of one plan.
+
+        Yields
+        ------
+        tile : Tile
+        probabilities : ndarray of float32, shape (K, rows, columns)
+            Of ``tile.write``.
+        """
+        inputs = np.stack([view.read(tile.read) for tile in tiles])
+        keep = tuple(
+            slice(min(s.start for s in crops), max(s.stop for s in crops))
+            for crops in zip(*(tile.crop for tile in tiles), strict=True)
+        )
+        for tile, found in zip(tiles, self.predict(inputs, keep), strict=True):
+            crop = (
+                slice(c.start - k.start, c.stop - k.start)
+                for c, k in zip(tile.crop, keep, strict=True)
+            )
+            yield tile, found[(slice(None), *crop)]
+
+    def predict(self, inputs: Array, keep: Slices | None = None) -> Array:
         """Return class probabilities of normalised tiles.
 
         Parameters
         ----------
         inputs : ndarray of float32, shape (N, C, rows, columns)
             Tiles of a legal size.
+        keep : tuple of slice, optional
+            Window of the output that is wanted.
 
         Returns
         -------
         ndarray of float32, shape (N, K, rows - 2 margin, columns - 2 margin)
-            Probabilities, summing to 1 over K.
+            Probabilities, summing to 1 over K; or of the window.
 
         Raises
         ------
@@ -161,19 +229,20 @@ class Predictor:
         while (start := sum(map(len, done))) < len(inputs):
             part = inputs[start : start + self.batch]
             if self._tile_limit and max(part.shape[2:]) > self._tile_limit:
-                done.append(self._predict_split(part[0])[None])
+                split = self._predict_split(part[0])
+                done.append((split if keep is None else split[(_ALL, *keep)])[None])
                 continue
-            found = self._try_forward(part)
+            found = self._try_forward(part, keep)
             if found is None:
                 self._retreat(max(part.shape[2:]))
             else:
                 done.append(found)
         return done[0] if len(done) == 1 else np.concatenate(done)
 
-    def _try_forward(self, inputs: Array) -> Array | None:
+    def _try_forward(self, inputs: Array, keep: Slices | None) -> Array | None:
         """Return the probabilities, or None where memory runs out."""
         try:
-            probabilities = self._forward(torch.from_numpy(inputs))
+            probabilities = self._forward(torch.from_numpy(inputs), keep)
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
@@ -182,21 +251,28 @@ class Predictor:
         return result
 
     @torch.inference_mode()
-    def _forward(self, inputs: Tensor) -> Tensor:
+    def _forward(self, inputs: Tensor, keep: Slices | None) -> Tensor:
         x = inputs.to(self.device.name, memory_format=torch.channels_last)
         if self._autocast:
             with torch.autocast("cuda", dtype=torch.float16):
-                logits = self._network(x)["out"].float()
+                logits = self._logits(x, keep).float()
             if not bool(torch.isfinite(logits).all()):
                 # Half precision overflowed: this network needs the full range.
                 self._autocast = False
         if not self._autocast:
-            logits = self._network(x)["out"]
-        self._check_output(x, logits)
+            logits = self._logits(x, keep)
         if logits.shape[1] == 1:
             positive = torch.sigmoid(logits)
             return torch.cat([1 - positive, positive], dim=1)
         return torch.softmax(logits, dim=1).contiguous()
+
+    def _logits(self, x: Tensor, keep: Slices | None) -> Tensor:
+        if keep is not None and getattr(self._network, "keeps_windows", False):
+            window: Tensor = self._network(x, keep=keep)["out"]
+            return window
+        logits: Tensor = self._network(x)["out"]
+        self._check_output(x, logits)
+        return logits if keep is None else logits[(_ALL, _ALL, *keep)]
 
     def _check_output(self, x: Tensor, logits: Tensor) -> None:
         expected = [n - 2 * self.margin for n in x.shape[2:]]
@@ -232,19 +308,16 @@ class Predictor:
         shape = [n - 2 * self.margin for n in image.shape[1:]]
         limit = self._tile_limit or max(image.shape[1:])
         overlap = min(OVERLAP_PX, limit // 4)
-        geometry = self.geometry(shape, limit, overlap)
+        geometry = self.geometry(shape, limit, overlap, rim_px=0)
         # The smallest legal tile may exceed the limit; then that is the limit.
         self._tile_limit = max(limit, *(g.tile for g in geometry))
         result: Array | None = None
+        view = _Window(image, self.margin)
         for tile in plan_tiles(shape, geometry):
-            rows, columns = (
-                mirror_index(s.start + self.margin, s.stop + self.margin, n)
-                for s, n in zip(tile.read, image.shape[1:], strict=True)
-            )
-            found = self.predict(image[:, rows[:, None], columns][None])[0]
+            _, found = next(self.predict_tiles(view, [tile]))
             if result is None:
                 result = np.empty((len(found), *shape), np.float32)
-            result[(slice(None), *tile.write)] = found[(slice(None), *tile.crop)]
+            result[(slice(None), *tile.write)] = found
         assert result is not None  # a plan has at least one tile
         return result
 

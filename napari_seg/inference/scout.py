@@ -78,6 +78,21 @@ def _score(sighting: Sighting, trained_px: float) -> float:
     return sighting.confidence**2 * math.exp(-0.5 * (octaves / 0.8) ** 2)
 
 
+@dataclass(frozen=True)
+class _Part:
+    """A window of a plane, read as if it were the plane."""
+
+    view: PlaneView
+    window: tuple[slice, slice]
+
+    def read(self, window: tuple[slice, ...]) -> NDArray[np.float32]:
+        moved = tuple(
+            slice(s.start + w.start, s.stop + w.start)
+            for s, w in zip(window, self.window, strict=True)
+        )
+        return self.view.read(moved)
+
+
 class Scout:
     """Looks at parts of an image.
 
@@ -146,15 +161,12 @@ class Scout:
         shape = tuple(s.stop - s.start for s in window)
         geometry = self._predictor.geometry(shape, _PART_PX)
         result: NDArray[np.float32] | None = None
+        part = _Part(view, window)
         for tile in plan_tiles(shape, geometry):
-            read = tuple(
-                slice(t.start + w.start, t.stop + w.start)
-                for t, w in zip(tile.read, window, strict=True)
-            )
-            found = self._predictor.predict(view.read(read)[None])[0]
+            _, found = next(self._predictor.predict_tiles(part, [tile]))
             if result is None:
                 result = np.empty((len(found), *shape), np.float32)
-            result[(slice(None), *tile.write)] = found[(slice(None), *tile.crop)]
+            result[(slice(None), *tile.write)] = found
         assert result is not None  # a plan has at least one tile
         return result
 

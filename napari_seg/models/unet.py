@@ -12,6 +12,7 @@ Departures from the paper, all of them options:
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
@@ -32,6 +33,16 @@ from napari_seg.models.blocks.conv import (
 
 Upsampling = Literal["transposed", "resize"]
 Scheme = Literal["2015", "2016"]
+
+
+Range = tuple[int, int]
+"""Half-open range of pixels along one axis."""
+
+
+@dataclass(frozen=True)
+class _Window:
+    needed: list[Range]
+    seen: list[Range]
 
 
 class UNet(nn.Module):
@@ -63,7 +74,11 @@ class UNet(nn.Module):
         Total stride: tile steps must be multiples of it.
     margin : int
         Pixels that valid convolutions eat on every side; 0 if padded.
+    keeps_windows : bool
+        True: `forward` takes the window of the output to compute.
     """
+
+    keeps_windows = True
 
     def __init__(
         self,
@@ -81,6 +96,7 @@ class UNet(nn.Module):
         super().__init__()
         _check(ndim, channels, padding, upsampling, scheme)
         self.padding = padding
+        self.upsampling = upsampling
         self.depth = len(channels) - 1
         self.divisor = 2**self.depth
         self.margin = 0 if padding == "same" else _margin(self.depth, upsampling)
@@ -112,19 +128,26 @@ class UNet(nn.Module):
         self.head = CONV[ndim](channels[0], num_classes, kernel_size=1)
         init_he(self)
 
-    def forward(self, x: Tensor) -> dict[str, Tensor]:
-        """Logits of an image.
+    def forward(
+        self, x: Tensor, keep: Sequence[slice] | None = None
+    ) -> dict[str, Tensor]:
+        """Logits of an image, or of a window of it.
 
         Parameters
         ----------
         x : Tensor of shape (N, C, [D,] H, W)
             Normalised image. Padded nets take any size; for valid ones see
             `input_size`.
+        keep : sequence of slice, optional
+            Window of the output, one slice with start and stop per spatial axis. The
+            decoder computes little more than it needs: of a tile, most of the rim
+            that neighbours overlap is never computed at full resolution.
 
         Returns
         -------
         dict
-            ``"out"``: logits (N, K, ...), smaller by `margin` per side.
+            ``"out"``: logits (N, K, ...), smaller by `margin` per side, or of the
+            size of `keep`.
         """
         size = x.shape[2:]
         x = self._fit(x)
@@ -135,14 +158,51 @@ class UNet(nn.Module):
                 x = self.dropout(x)
             skips.append(x)
         x = skips.pop()
+        if self.padding == "valid":
+            x = self._decode_valid(x, skips)
+        else:
+            keep = keep or [slice(0, length) for length in size]
+            return {"out": self.head(self._decode_window(x, skips, keep))}
+        logits = self.head(x)
+        return {"out": logits if keep is None else logits[(..., *keep)]}
+
+    def _decode_valid(self, x: Tensor, skips: list[Tensor]) -> Tensor:
         for upsampler, block in zip(self.upsamplers, self.decoder, strict=True):
             x = upsampler(x)
             x = block(cat([crop_center(skips.pop(), x.shape[2:]), x], dim=1))
-        logits = self.head(x)
-        if self.padding == "same":
-            for axis, wanted in enumerate(size, start=2):
-                logits = logits.narrow(axis, 0, wanted)
-        return {"out": logits}
+        return x
+
+    def _decode_window(
+        self, x: Tensor, skips: list[Tensor], keep: Sequence[slice]
+    ) -> Tensor:
+        """Decode a window: at each level what the next finer one will look at."""
+        windows = self._windows(keep, [skip.shape[2:] for skip in skips])
+        x = take(x, [(0, 0)] * len(keep), windows[-1].needed)
+        for level, upsampler, block in zip(
+            reversed(range(self.depth)), self.upsamplers, self.decoder, strict=True
+        ):
+            window, coarse = windows[level], windows[level + 1]
+            x = upsampler(x)
+            x = take(
+                x, [(2 * low, 2 * high) for low, high in coarse.needed], window.seen
+            )
+            skip = take(skips.pop(), [(0, 0)] * len(keep), window.seen)
+            x = take(block(cat([skip, x], dim=1)), window.seen, window.needed)
+        return x
+
+    def _windows(
+        self, keep: Sequence[slice], sizes: Sequence[Sequence[int]]
+    ) -> list[_Window]:
+        """Say what each level must give, and see, for a window of the output."""
+        needed = [(part.start, part.stop) for part in keep]
+        windows = []
+        for size in sizes:
+            seen = _grow(needed, 2, size)  # two 3x3 convolutions
+            windows.append(_Window(needed, seen))
+            # A resize-convolution looks at one pixel more.
+            read = _grow(seen, 1, size) if self.upsampling == "resize" else seen
+            needed = [(low // 2, -(-high // 2)) for low, high in read]
+        return [*windows, _Window(needed, needed)]
 
     def input_size(self, at_least: int) -> int:
         """Smallest legal input length along one axis that is not below `at_least`."""
@@ -178,6 +238,22 @@ class UNet(nn.Module):
             return x
         pad = [n for extra in reversed(missing) for n in (0, extra)]
         return functional.pad(x, pad, mode="replicate")
+
+
+def take(x: Tensor, have: Sequence[Range], want: Sequence[Range]) -> Tensor:
+    """Narrow the spatial axes of `x`, which starts at `have`, to the window `want`."""
+    for axis, ((start, _), (low, high)) in enumerate(
+        zip(have, want, strict=True), start=2
+    ):
+        x = x.narrow(axis, low - start, high - low)
+    return x
+
+
+def _grow(window: Sequence[Range], by: int, size: Sequence[int]) -> list[Range]:
+    return [
+        (max(low - by, 0), min(high + by, length))
+        for (low, high), length in zip(window, size, strict=True)
+    ]
 
 
 def _margin(depth: int, upsampling: Upsampling) -> int:

@@ -19,11 +19,18 @@ depths = st.integers(0, 4)
     depth=depths,
     overlap=st.integers(0, 48),
     is_valid=st.booleans(),
+    rim=st.integers(0, 40),
 )
 def test_tiles_cover_every_pixel_once_in_phase(
-    shape: tuple[int, int], requested: int, depth: int, overlap: int, is_valid: bool
+    shape: tuple[int, int],
+    requested: int,
+    depth: int,
+    overlap: int,
+    is_valid: bool,
+    rim: int,
 ) -> None:
     divisor = 2**depth
+    rim = 0 if is_valid else min(rim, overlap)
     margin = 3 * 2 ** (depth + 1) - 4 if is_valid else 0
     phase = margin % divisor
     geometry = [
@@ -35,6 +42,7 @@ def test_tiles_cover_every_pixel_once_in_phase(
             overlap=0 if is_valid else overlap,
             phase=phase,
             smallest=2 * margin + divisor + (phase - 2 * margin) % divisor,
+            rim=rim,
         )
         for n in shape
     ]
@@ -46,13 +54,17 @@ def test_tiles_cover_every_pixel_once_in_phase(
             read, crop, write = tile.read[axis], tile.crop[axis], tile.write[axis]
             assert read.stop - read.start == g.tile
             assert g.tile % divisor == phase
-            assert (read.start + margin) % divisor == 0
+            assert (read.start + margin + rim) % divisor == 0
             assert crop.stop - crop.start == write.stop - write.start
             assert 0 <= crop.start < crop.stop <= g.output
             assert read.start + margin + crop.start == write.start
             if write.start > 0:
                 assert crop.start >= g.overlap
-            if write.stop < shape[axis]:
+            else:
+                assert crop.start >= rim
+            if write.stop == shape[axis]:
+                assert g.output - crop.stop >= rim
+            else:
                 assert g.output - crop.stop >= g.overlap
     assert (count == 1).all()
 

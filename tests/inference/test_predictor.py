@@ -157,7 +157,7 @@ def test_out_of_memory_then_halves_the_tile(cpu: Device) -> None:
 def test_out_of_memory_at_the_smallest_tile_offers_the_cpu() -> None:
     predictor = Predictor(Hungry(16), Device("cpu", ""), batch=4)
     predictor.device = Device("cuda:0", "CUDA: injected")
-    predictor._try_forward = lambda inputs: None  # type: ignore[method-assign]
+    predictor._try_forward = lambda *_: None  # type: ignore[method-assign]
     with pytest.raises(DeviceError, match=r"cuda:0 ran out of memory.*'cpu'"):
         predictor.predict(noise(4, 1, 256, 256))
 
@@ -193,5 +193,6 @@ def test_closing_forgets_the_network(unet_predictor: Make) -> None:
 
 def test_plans_fit_the_resampled_plane(unet_predictor: Make) -> None:
     rows, columns = plan_axes((100, 90), (37, 33))
-    geometry = unet_predictor("same").geometry((rows.target, columns.target), 64)
+    shape = (rows.target, columns.target)
+    geometry = unet_predictor("same").geometry(shape, 64, rim_px=0)
     assert [g.tile for g in geometry] == [40, 36]

@@ -1,5 +1,7 @@
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from napari_seg.models.registry import build_network
 from napari_seg.models.unet import UNet
@@ -159,3 +161,42 @@ def test_two_discs_are_learnt_within_a_hundred_steps():
 def test_unknown_options_are_refused(options, says):
     with pytest.raises(ValueError, match=says):
         UNet(1, 2, **options)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    size=st.tuples(st.integers(1, 40), st.integers(1, 40)),
+    corner=st.tuples(st.floats(0, 1), st.floats(0, 1)),
+    extent=st.tuples(st.floats(0, 1), st.floats(0, 1)),
+    upsampling=st.sampled_from(["transposed", "resize"]),
+)
+def test_a_window_equals_the_same_part_of_the_whole(size, corner, extent, upsampling):
+    torch.manual_seed(0)
+    network = UNet(1, 2, padding="same", norm="batch", upsampling=upsampling, **SMALL)
+    keep = []
+    for length, where, share in zip(size, corner, extent, strict=True):
+        start = int(where * (length - 1))
+        keep.append(slice(start, start + 1 + int(share * (length - start - 1))))
+    x = torch.randn(1, 1, *size)
+    with torch.inference_mode():
+        whole = network.eval()(x)["out"][(..., *keep)]
+        window = network(x, keep=keep)["out"]
+    torch.testing.assert_close(window, whole, atol=1e-5, rtol=1e-5)
+
+
+def test_valid_networks_and_volumes_give_windows_too():
+    x = torch.randn(1, 1, 60, 60)
+    valid = UNet(1, 2, **SMALL).eval()
+    keep = [slice(3, 9), slice(2, 4)]
+    with torch.inference_mode():
+        whole = valid(x)["out"][(..., *keep)]
+        assert torch.equal(valid(x, keep=keep)["out"], whole)
+        volume = UNet(1, 2, ndim=3, padding="same", **SMALL).eval()
+        cube = torch.randn(1, 1, 9, 16, 20)
+        keep = [slice(2, 7), slice(5, 9), slice(0, 20)]
+        torch.testing.assert_close(
+            volume(cube, keep=keep)["out"],
+            volume(cube)["out"][(..., *keep)],
+            atol=1e-5,
+            rtol=1e-5,
+        )
