@@ -44,19 +44,19 @@ def segment(
     ] = False,
 ) -> None:
     """Segment images and write their labels as int32 TIFF with physical size."""
-    given = _parse_diameter(diameter)
+    size = _parse_diameter(diameter)
     from napari_seg.inference.segment import SegmentParams
     from napari_seg.models.checkpoint import load_model
 
     checkpoint = load_model(model)
-    params = SegmentParams(axes=axes, channel=channel, device=device)
+    params = SegmentParams(axes=axes, channel=channel, device=device, **size)
     results: list[dict[str, Any]] = []
     errors: list[dict[str, str]] = []
     for path, target, problem in _plan(inputs, out):
         try:
             if problem is not None:
                 raise problem
-            done = _segment_file(path, target, checkpoint, params, given)
+            done = _segment_file(path, target, checkpoint, params)
         except (NapariSegError, OSError, MemoryError) as error:
             text = str(error) or "not enough memory"
             warn(text if str(path) in text else f"{path}: {text}")
@@ -74,11 +74,11 @@ def segment(
         raise typer.Exit(EXIT_BAD_INPUT)
 
 
-def _parse_diameter(text: str) -> tuple[float, str] | None:
-    """Return (value, "px" or "um"); None for "auto"."""
+def _parse_diameter(text: str) -> dict[str, Any]:
+    """Return the field of the parameters that it sets; none for "auto"."""
     trimmed = text.strip().lower()
     if trimmed == "auto":
-        return None
+        return {}
     unit = "um" if trimmed.endswith(("um", "\u00b5m", "\u03bcm")) else "px"
     try:
         value = float(trimmed[:-2] if unit == "um" else trimmed.removesuffix("px"))
@@ -89,7 +89,7 @@ def _parse_diameter(text: str) -> tuple[float, str] | None:
             f"{text!r} is not 'auto' or a size above 0 such as 30 or 9um.",
             param_hint="--diameter",
         )
-    return value, unit
+    return {f"diameter_{unit}": value}
 
 
 def _plan(
@@ -142,7 +142,6 @@ def _segment_file(
     target: Path,
     checkpoint: Checkpoint,
     params: SegmentParams,
-    diameter: tuple[float, str] | None,
 ) -> dict[str, Any]:
     """Segment one image into one labels file; return what to report."""
     from dataclasses import replace
@@ -164,7 +163,6 @@ def _segment_file(
         axes=axes,
         # frames count as one pixel each, as the core wants it
         spacing=tuple(sizes.get(a, 1.0) for a in spatial_axes(axes)) if sizes else None,
-        diameter_px=_diameter_px(diameter, spacing),
         keep_probabilities=False,
     )
     result = follow(iter_segment(data.array, checkpoint, params), path.name)
@@ -179,20 +177,6 @@ def _segment_file(
         "diameter_px": result.diameter_px,
         "provenance": result.provenance,
     }
-
-
-def _diameter_px(
-    diameter: tuple[float, str] | None, spacing: tuple[float, ...] | None
-) -> float | None:
-    """Convert a diameter to image pixels; None stays None."""
-    if diameter is None or diameter[1] == "px":
-        return diameter[0] if diameter else None
-    if spacing is None:
-        raise FormatError(
-            "a diameter in um needs the pixel size, which this file does not state",
-            remedy="Give --diameter in pixels.",
-        )
-    return diameter[0] / spacing[-1]
 
 
 def _count(labels: Any) -> int:

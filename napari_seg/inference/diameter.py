@@ -35,7 +35,8 @@ def iter_diameter(
     card : Card
         At what size the network was trained.
     params : SegmentParams
-        A diameter in pixels wins over the pixel size, and that over an estimate.
+        A diameter in pixels wins over one in micrometres, that over the pixel size,
+        and that over an estimate.
 
     Yields
     ------
@@ -66,14 +67,22 @@ def _known(
 ) -> tuple[float, str] | None:
     if params.diameter_px is not None:
         return params.diameter_px, "given"
-    if params.spacing is None or card.pixel_size_um is None:
+    if params.spacing is None:
         return None
-    axes = spatial_axes(reader.axes)
-    if len(params.spacing) < len(axes):
-        axes = axes.replace("T", "")
-    spacing = dict(zip(axes, params.spacing, strict=True))
-    pixel_um = math.sqrt(spacing["Y"] * spacing["X"])
+    pixel_um = _pixel_um(reader, params.spacing)
+    if params.diameter_um is not None:
+        return params.diameter_um / pixel_um, "given"
+    if card.pixel_size_um is None:
+        return None
     return card.object_diameter_px * card.pixel_size_um / pixel_um, "pixel size"
+
+
+def _pixel_um(reader: ImageReader, spacing: tuple[float, ...]) -> float:
+    axes = spatial_axes(reader.axes)
+    if len(spacing) < len(axes):
+        axes = axes.replace("T", "")
+    by_axis = dict(zip(axes, spacing, strict=True))
+    return math.sqrt(by_axis["Y"] * by_axis["X"])
 
 
 def iter_estimate(

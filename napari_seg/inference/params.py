@@ -21,6 +21,8 @@ class SegmentParams:
     """Distance between pixels in micrometres along each of Z, Y, X the image has."""
     diameter_px: float | None = None
     """Typical diameter of the objects in image pixels. Empty: estimated."""
+    diameter_um: float | None = None
+    """Typical diameter of the objects in micrometres; needs the spacing."""
     device: str = "auto"
     """Where the network runs: auto, cpu, cuda, cuda:1, mps."""
     tile_px: int = 256
@@ -57,13 +59,7 @@ class SegmentParams:
                 raise ImageError(
                     f"{name} is not a probability", repr(value), "Use 0 to 1"
                 )
-        diameter = self.diameter_px
-        if diameter is not None and not (math.isfinite(diameter) and diameter > 0):
-            raise ImageError(
-                "The object diameter must be a positive number of pixels",
-                repr(diameter),
-                "Measure an object in the viewer, or leave it empty to estimate it",
-            )
+        self._check_diameter()
         if self.spacing is not None and not all(
             math.isfinite(s) and s > 0 for s in self.spacing
         ):
@@ -77,4 +73,22 @@ class SegmentParams:
                 "The tile side must be at least 1 and the batch at least 0",
                 f"tile {self.tile_px}, batch {self.batch}",
                 "Use 256 and 0 if in doubt",
+            )
+
+    def _check_diameter(self) -> None:
+        for diameter, unit in (
+            (self.diameter_px, "pixels"),
+            (self.diameter_um, "micrometres"),
+        ):
+            if diameter is not None and not 0 < diameter < math.inf:
+                raise ImageError(
+                    f"The object diameter must be a positive number of {unit}",
+                    repr(diameter),
+                    "Measure an object in the viewer, or leave it empty to estimate it",
+                )
+        if self.diameter_um is not None and self.spacing is None:
+            raise ImageError(
+                "A diameter in micrometres needs the pixel size",
+                "no spacing",
+                "Give the spacing, or the diameter in pixels",
             )

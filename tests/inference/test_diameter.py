@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from napari_seg.errors import ImageError
 from napari_seg.inference.scout import Sighting, best_sighting
 from napari_seg.inference.segment import (
     SegmentParams,
@@ -97,3 +98,18 @@ def test_a_sighting_counts_for_more_near_the_trained_size() -> None:
     near = Sighting(0.25, 80.0, 9, 0.9)
     assert best_sighting([far, near, Sighting(2.0, np.nan, 0, 0.0)], 20.0) is near
     assert best_sighting([Sighting(2.0, np.nan, 0, 0.0)], 20.0) is None
+
+
+def test_a_diameter_in_micrometres_is_divided_by_the_pixel_size(
+    brightness: Checkpoint,
+) -> None:
+    image = np.zeros((3, 40, 50), np.uint8)
+    result = segment(
+        image, brightness, axes="ZYX", spacing=(2, 0.5, 0.5), diameter_um=9
+    )
+    assert result.diameter_px == pytest.approx(18)
+    assert result.provenance["diameter_origin"] == "given"
+    with pytest.raises(ImageError, match="needs the pixel size"):
+        segment(image, brightness, axes="ZYX", diameter_um=9)
+    with pytest.raises(ImageError, match="positive number of micrometres"):
+        segment(image, brightness, axes="ZYX", spacing=(1, 1, 1), diameter_um=-1)
