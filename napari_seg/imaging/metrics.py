@@ -128,12 +128,13 @@ def evaluate(predicted: ArrayLike, truth: ArrayLike) -> Metrics:
     """
     found, true = _checked(predicted, truth)
     iou = iou_matrix(found, true)
+    n_predicted, n_true, true_positives = _count(iou)
     foreground, background = _semantic_iou(found > 0, true > 0)
     matched = _match(iou, THRESHOLDS[0])
     return Metrics(
-        n_true=iou.shape[1],
-        n_predicted=iou.shape[0],
-        true_positives=tuple(len(_match(iou, t)) for t in THRESHOLDS),
+        n_true=n_true,
+        n_predicted=n_predicted,
+        true_positives=true_positives,
         matched_iou=float(sum(iou[i, j] for i, j in matched)),
         mean_iou=(foreground + background) / 2,
         dice=2 * foreground / (1 + foreground),
@@ -141,6 +142,20 @@ def evaluate(predicted: ArrayLike, truth: ArrayLike) -> Metrics:
         rand_error=_rand_error(found, true),
         variation_of_information=_variation(found, true),
     )
+
+
+def count_matches(
+    predicted: ArrayLike, truth: ArrayLike
+) -> tuple[int, int, tuple[int, ...]]:
+    """Count objects and matches only: the quick part of `evaluate`.
+
+    Returns
+    -------
+    n_predicted, n_true : int
+    true_positives : tuple of int
+        At each IoU of `THRESHOLDS`.
+    """
+    return _count(iou_matrix(*_checked(predicted, truth)))
 
 
 def pool(scores: Iterable[Metrics]) -> Metrics:
@@ -212,6 +227,11 @@ def _outline(labels: NDArray[np.integer]) -> NDArray[np.bool_]:
         view[1:] |= differs
         view[:-1] |= differs
     return edge & (labels > 0)
+
+
+def _count(iou: csr_matrix) -> tuple[int, int, tuple[int, ...]]:
+    matches = tuple(len(_match(iou, threshold)) for threshold in THRESHOLDS)
+    return iou.shape[0], iou.shape[1], matches
 
 
 def _match(iou: csr_matrix, threshold: float) -> list[tuple[int, int]]:

@@ -204,6 +204,7 @@ class Job:
             self.kept,
             self.zoom,
             self.halo,
+            card.smallest_px,
         )
 
 
@@ -212,7 +213,7 @@ def _instance_params(card: Card, params: SegmentParams, zoom: float) -> Instance
     return InstanceParams(
         card.threshold if params.threshold is None else params.threshold,
         card.seed_threshold if seeds is None else seeds,
-        params.min_size_px * zoom**2,
+        max(params.min_size_px * zoom**2, card.smallest_px),
     )
 
 

@@ -48,6 +48,8 @@ class Segmentation:
     """Network pixels per image pixel."""
     halo_px: int = 64
     """What a block of the decoder sees beyond its own part, in network pixels."""
+    smallest_px: float = 0.0
+    """Smaller finds are dirt to this model; area in network pixels."""
 
     @property
     def probabilities(self) -> NDArray[np.float32]:
@@ -88,9 +90,8 @@ class Segmentation:
         fill_holes : bool, optional
             Whether holes inside objects are filled.
         """
-        return InstanceParams(
-            threshold, seed_threshold, min_size_px * self.zoom**2, fill_holes
-        )
+        smallest = max(min_size_px * self.zoom**2, self.smallest_px)
+        return InstanceParams(threshold, seed_threshold, smallest, fill_holes)
 
     def _kept(self) -> NDArray[np.float32]:
         if self.network_probabilities is None:

@@ -45,6 +45,9 @@ class Card:
     """Foreground probability that scored best in validation."""
     seed_threshold: float = 0.5
     """Interior probability that scored best in validation."""
+    smallest_px: float = 0.0
+    """Area (pixels, at the object diameter of the training) below which a find is
+    dirt; scored best in validation."""
     description: str = ""
     """One line for the model list."""
     training_data: str = ""

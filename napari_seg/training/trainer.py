@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -141,8 +141,9 @@ def iter_train_pairs(
         if finished:
             break
     best = load_model(out)
-    tuned, metrics = yield from iter_calibrate(best, held_out, device=sitting.device)
-    save_checkpoint(out, best.network, with_scores(tuned, metrics))
+    card = yield from iter_calibrate(best, held_out, device=sitting.device)
+    metrics = validate(replace(best, card=card), held_out, device=sitting.device)
+    save_checkpoint(out, best.network, with_scores(card, metrics))
     return load_model(out)
 
 

@@ -7,11 +7,17 @@ from dataclasses import replace
 from itertools import product
 from typing import TYPE_CHECKING
 
-from napari_seg.imaging.metrics import Metrics, evaluate, pool
+import numpy as np
+
+from napari_seg.imaging.instances import InstanceParams
+from napari_seg.imaging.metrics import THRESHOLDS as IOU_THRESHOLDS
+from napari_seg.imaging.metrics import Metrics, count_matches, evaluate, pool
 from napari_seg.inference.segment import Segmentation, iter_derive, segment
 from napari_seg.types import Progress, run
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from napari_seg.models.card import Card
     from napari_seg.models.checkpoint import Checkpoint
     from napari_seg.training.pairs import TrainingPair
@@ -21,14 +27,19 @@ LARGEST_PX = 1024
 
 THRESHOLDS = (0.4, 0.5, 0.6)
 """Foreground probabilities tried by `iter_calibrate`."""
-SEED_THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7)
+SEED_THRESHOLDS = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 """Interior probabilities tried by `iter_calibrate`."""
+SMALLEST_SHARES = (0.0, 0.025, 0.05, 0.1)
+"""Smallest areas tried, as shares of a disc of the object diameter."""
+
+Choice = tuple[float, float, float]
+"""Threshold, seed threshold and smallest area in network pixels."""
 
 
 def total_score(metrics: Metrics) -> float:
-    """One number to choose weights and thresholds by.
+    """Choose weights by this: the mean of AP at 0.5 and the mean AP.
 
-    AP at 0.5 alone is blind to outlines: half of the score is the mean AP.
+    AP at 0.5 alone is blind to outlines.
     """
     return (metrics.average_precision(0.5) + metrics.mean_ap) / 2
 
@@ -46,7 +57,7 @@ def validate(
 
 def iter_calibrate(
     checkpoint: Checkpoint, pairs: Sequence[TrainingPair], *, device: str = "cpu"
-) -> Generator[Progress, None, tuple[Card, Metrics]]:
+) -> Generator[Progress, None, Card]:
     """Find the thresholds that score best; the network runs once a pair.
 
     Yields
@@ -56,28 +67,41 @@ def iter_calibrate(
 
     Returns
     -------
-    card : Card
-        With the best thresholds.
-    metrics : Metrics
-        What they score.
+    Card
+        With the best thresholds and smallest area.
     """
-    choices = list(product(THRESHOLDS, SEED_THRESHOLDS))
-    scores: dict[tuple[float, float], list[Metrics]] = {c: [] for c in choices}
+    choices = _choices(checkpoint.card)
+    counts = {choice: np.zeros(2 + len(IOU_THRESHOLDS)) for choice in choices}
     for number, full in enumerate(pairs):
         yield Progress("calibrate", number, len(pairs))
         pair = _crop(full, checkpoint.card)
         found = _segment(checkpoint, pair, device, keep=True)
         for choice in choices:
-            params = found.instance_params(
-                threshold=choice[0], seed_threshold=choice[1]
-            )
-            labels = run(iter_derive(found, params))
-            scores[choice].append(evaluate(labels, pair.labels))
-    pooled = {choice: pool(parts) for choice, parts in scores.items()}
-    best = max(pooled, key=lambda choice: total_score(pooled[choice]))
+            labels = run(iter_derive(found, InstanceParams(*choice)))
+            n_found, n_true, matches = count_matches(labels, pair.labels)
+            counts[choice] += (n_found, n_true, *matches)
     yield Progress("calibrate", len(pairs), len(pairs))
-    card = replace(checkpoint.card, threshold=best[0], seed_threshold=best[1])
-    return card, pooled[best]
+    # Of equals the first: the middle of the range comes before its ends.
+    best = max(choices, key=lambda choice: _score(counts[choice]))
+    return replace(
+        checkpoint.card,
+        threshold=best[0],
+        seed_threshold=best[1],
+        smallest_px=round(best[2], 1),
+    )
+
+
+def _choices(card: Card) -> list[Choice]:
+    disc = np.pi / 4 * card.object_diameter_px**2
+    areas = [share * disc for share in SMALLEST_SHARES]
+    choices = list(product(THRESHOLDS, SEED_THRESHOLDS, areas))
+    return sorted(choices, key=lambda c: (abs(c[0] - 0.5), abs(c[1] - 0.5), c[2]))
+
+
+def _score(counts: NDArray[np.float64]) -> float:
+    n_found, n_true, matches = counts[0], counts[1], counts[2:]
+    precision = matches / np.maximum(n_found + n_true - matches, 1)
+    return float(precision[0] + precision.mean()) / 2
 
 
 def _segment(

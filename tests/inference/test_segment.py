@@ -341,3 +341,18 @@ def test_two_channels_reach_a_model_that_wants_two(
     result = segment(image, model, axes="CYX", diameter_px=12)
     assert count(result.labels) == 30
     assert {s[1] for s in brightness.network.sizes} == {2}
+
+
+def test_finds_that_are_dirt_to_the_model_are_dropped(
+    brightness: Checkpoint, spots: Draw
+) -> None:
+    image = spots((96, 96), 24)
+    image[2:5, 2:5] = image.max()
+    size = brightness.card.object_diameter_px
+    strict = replace(brightness, card=replace(brightness.card, smallest_px=30.0))
+    lenient = segment(image, brightness, diameter_px=size)
+    tidy = segment(image, strict, diameter_px=size)
+    assert tidy.labels.max() == lenient.labels.max() - 1
+    assert not tidy.labels[2:5, 2:5].any()
+    params = tidy.instance_params(threshold=0.5, seed_threshold=0.5)
+    assert (run(iter_derive(tidy, params)) == tidy.labels).all()

@@ -150,14 +150,13 @@ def test_calibration_never_scores_below_the_thresholds_it_started_from(
 ):
     checkpoint = train(dataset, out=tmp_path / "c.safetensors", **vars(params(steps=8)))
     pairs = read_pairs(dataset)
-    plain = replace(checkpoint.card, threshold=0.5, seed_threshold=0.5)
+    plain = replace(checkpoint.card, threshold=0.5, seed_threshold=0.5, smallest_px=0)
     before = validate(replace(checkpoint, card=plain), pairs)
     job = iter_calibrate(replace(checkpoint, card=plain), pairs)
     assert [step.done for step in job] == list(range(len(pairs) + 1))
-    card, after = run(iter_calibrate(replace(checkpoint, card=plain), pairs))
+    card = run(iter_calibrate(replace(checkpoint, card=plain), pairs))
+    after = validate(replace(checkpoint, card=card), pairs)
     assert total_score(after) >= total_score(before)
-    again = validate(replace(checkpoint, card=card), pairs)
-    assert again.as_dict() == after.as_dict()
 
 
 @pytest.mark.slow
