@@ -1,6 +1,6 @@
 """Write the README's model table from the cards: ``python -m docs.make_model_table``.
 
-The scores are those the training wrote into each card; the section below the table
+The scores are those in each card; the section below the table
 says which commands reproduce them.
 """
 
