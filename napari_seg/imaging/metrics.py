@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import ndimage
-from scipy.sparse import coo_matrix, csr_matrix
-from scipy.sparse.csgraph import maximum_bipartite_matching
 from skimage.metrics import adapted_rand_error, variation_of_information
 
 from napari_seg.errors import LabelsError
+from napari_seg.imaging.matching import THRESHOLDS, checked, count, iou_matrix, match
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
-
-THRESHOLDS = tuple(round(0.5 + 0.05 * i, 2) for i in range(10))
-"""IoU 0.5, 0.55, ..., 0.95."""
 
 BOUNDARY_PX = 2.0
 """Tolerance of the boundary F score."""
@@ -126,11 +122,11 @@ def evaluate(predicted: ArrayLike, truth: ArrayLike) -> Metrics:
     threshold. Average precision is TP / (TP + FP + FN), as in the 2018 Data Science
     Bowl, StarDist and Cellpose; it is not COCO's.
     """
-    found, true = _checked(predicted, truth)
+    found, true = checked(predicted, truth)
     iou = iou_matrix(found, true)
-    n_predicted, n_true, true_positives = _count(iou)
+    n_predicted, n_true, true_positives = count(iou)
     foreground, background = _semantic_iou(found > 0, true > 0)
-    matched = _match(iou, THRESHOLDS[0])
+    matched = match(iou, THRESHOLDS[0])
     return Metrics(
         n_true=n_true,
         n_predicted=n_predicted,
@@ -142,20 +138,6 @@ def evaluate(predicted: ArrayLike, truth: ArrayLike) -> Metrics:
         rand_error=_rand_error(found, true),
         variation_of_information=_variation(found, true),
     )
-
-
-def count_matches(
-    predicted: ArrayLike, truth: ArrayLike
-) -> tuple[int, int, tuple[int, ...]]:
-    """Count objects and matches only: the quick part of `evaluate`.
-
-    Returns
-    -------
-    n_predicted, n_true : int
-    true_positives : tuple of int
-        At each IoU of `THRESHOLDS`.
-    """
-    return _count(iou_matrix(*_checked(predicted, truth)))
 
 
 def pool(scores: Iterable[Metrics]) -> Metrics:
@@ -177,29 +159,6 @@ def pool(scores: Iterable[Metrics]) -> Metrics:
         n_images=sum(weights),
         **means,
     )
-
-
-def iou_matrix(
-    predicted: NDArray[np.integer], truth: NDArray[np.integer]
-) -> csr_matrix:
-    """Intersection over union of every overlapping pair of objects.
-
-    Returns
-    -------
-    csr_matrix of float, shape (predicted objects, true objects)
-        Rows and columns in the order of the ids.
-    """
-    found_ids, found = np.unique(predicted, return_inverse=True)
-    true_ids, true = np.unique(truth, return_inverse=True)
-    ones = np.ones(found.size, np.int64)
-    shape = (len(found_ids), len(true_ids))
-    overlap = coo_matrix((ones, (found.ravel(), true.ravel())), shape).tocsr()
-    found_area = np.asarray(overlap.sum(axis=1)).ravel()
-    true_area = np.asarray(overlap.sum(axis=0)).ravel()
-    pairs = overlap.tocoo()
-    union = found_area[pairs.row] + true_area[pairs.col] - pairs.data
-    iou = coo_matrix((pairs.data / union, (pairs.row, pairs.col)), shape).tocsr()
-    return iou[int(0 in found_ids) :, int(0 in true_ids) :]
 
 
 def boundary_f(
@@ -229,19 +188,6 @@ def _outline(labels: NDArray[np.integer]) -> NDArray[np.bool_]:
     return edge & (labels > 0)
 
 
-def _count(iou: csr_matrix) -> tuple[int, int, tuple[int, ...]]:
-    matches = tuple(len(_match(iou, threshold)) for threshold in THRESHOLDS)
-    return iou.shape[0], iou.shape[1], matches
-
-
-def _match(iou: csr_matrix, threshold: float) -> list[tuple[int, int]]:
-    good = iou >= threshold
-    if not good.nnz:
-        return []
-    partners = maximum_bipartite_matching(good, perm_type="column")
-    return [(row, int(col)) for row, col in enumerate(partners) if col >= 0]
-
-
 def _semantic_iou(
     found: NDArray[np.bool_], true: NDArray[np.bool_]
 ) -> tuple[float, float]:
@@ -262,20 +208,3 @@ def _rand_error(found: NDArray[np.integer], true: NDArray[np.integer]) -> float:
 
 def _variation(found: NDArray[np.integer], true: NDArray[np.integer]) -> float:
     return float(sum(variation_of_information(true, found))) if true.size else 0.0
-
-
-def _checked(
-    predicted: ArrayLike, truth: ArrayLike
-) -> tuple[NDArray[np.integer], NDArray[np.integer]]:
-    found, true = np.asarray(predicted), np.asarray(truth)
-    if found.shape != true.shape:
-        raise LabelsError(
-            "Predicted and true labels must have one shape",
-            f"{found.shape} and {true.shape}",
-            "Compare labels of the same image.",
-        )
-    checked: Sequence[NDArray[np.generic]] = (found, true)
-    for name, array in zip(("Predicted", "True"), checked, strict=True):
-        if not (np.issubdtype(array.dtype, np.integer) or array.dtype == bool):
-            raise LabelsError(f"{name} labels must be integers", str(array.dtype))
-    return found.astype(np.int64), true.astype(np.int64)

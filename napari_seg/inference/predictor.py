@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol
 
@@ -18,11 +17,11 @@ from napari_seg.imaging.tiling import (
     Slices,
     Tile,
     choose_geometry,
-    mirror_index,
     plan_tiles,
 )
 from napari_seg.inference.device import Device, is_out_of_memory
 from napari_seg.inference.fusion import fuse_for_inference
+from napari_seg.inference.view import Readable, TileView
 
 Array = NDArray[np.float32]
 OVERLAP_PX = 32
@@ -39,29 +38,6 @@ class Segmenter(Protocol):
 
     divisor: int
     margin: int
-
-
-class Readable(Protocol):
-    """An image that gives any window of itself, mirrored beyond its edges."""
-
-    def read(self, window: Slices) -> Array:
-        """Return (C, rows, columns)."""
-        ...
-
-
-@dataclass(frozen=True)
-class _Window:
-    """A tile as an image of its own, whose outer `margin` is context."""
-
-    image: Array
-    margin: int
-
-    def read(self, window: Slices) -> Array:
-        rows, columns = (
-            mirror_index(s.start + self.margin, s.stop + self.margin, n)
-            for s, n in zip(window, self.image.shape[1:], strict=True)
-        )
-        return self.image[:, rows[:, None], columns]
 
 
 class Predictor:
@@ -312,7 +288,7 @@ class Predictor:
         # The smallest legal tile may exceed the limit; then that is the limit.
         self._tile_limit = max(limit, *(g.tile for g in geometry))
         result: Array | None = None
-        view = _Window(image, self.margin)
+        view = TileView(image, self.margin)
         for tile in plan_tiles(shape, geometry):
             _, found = next(self.predict_tiles(view, [tile]))
             if result is None:

@@ -3,18 +3,50 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from napari_seg.imaging.rescale import Axis, plan_axes, resample, zoomed_size
-from napari_seg.imaging.tiling import mirror_index
+from napari_seg.imaging.tiling import Slices, mirror_index
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_seg.imaging.axes import PlaneIndex
     from napari_seg.inference.reader import ImageReader
+
+
+class Readable(Protocol):
+    """An image that gives any window of itself, mirrored beyond its edges."""
+
+    def read(self, window: Slices) -> NDArray[np.float32]:
+        """Return (C, rows, columns)."""
+        ...
+
+
+@dataclass(frozen=True)
+class TileView:
+    """A tile as an image of its own.
+
+    Parameters
+    ----------
+    image : ndarray of float32, shape (C, rows, columns)
+        The input of a network.
+    margin : int
+        Context on every side; windows count from behind it.
+    """
+
+    image: NDArray[np.float32]
+    margin: int
+
+    def read(self, window: Slices) -> NDArray[np.float32]:
+        """Return a window, mirrored where it reaches beyond the tile."""
+        rows, columns = (
+            mirror_index(s.start + self.margin, s.stop + self.margin, n)
+            for s, n in zip(window, self.image.shape[1:], strict=True)
+        )
+        return self.image[:, rows[:, None], columns]
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,6 @@ Departures from the paper, all of them options:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
@@ -30,19 +29,10 @@ from napari_seg.models.blocks.conv import (
     crop_center,
     init_he,
 )
+from napari_seg.models.blocks.window import Window, grow, take
 
 Upsampling = Literal["transposed", "resize"]
 Scheme = Literal["2015", "2016"]
-
-
-Range = tuple[int, int]
-"""Half-open range of pixels along one axis."""
-
-
-@dataclass(frozen=True)
-class _Window:
-    needed: list[Range]
-    seen: list[Range]
 
 
 class UNet(nn.Module):
@@ -192,17 +182,17 @@ class UNet(nn.Module):
 
     def _windows(
         self, keep: Sequence[slice], sizes: Sequence[Sequence[int]]
-    ) -> list[_Window]:
+    ) -> list[Window]:
         """Say what each level must give, and see, for a window of the output."""
         needed = [(part.start, part.stop) for part in keep]
         windows = []
         for size in sizes:
-            seen = _grow(needed, 2, size)  # two 3x3 convolutions
-            windows.append(_Window(needed, seen))
+            seen = grow(needed, 2, size)  # two 3x3 convolutions
+            windows.append(Window(needed, seen))
             # A resize-convolution looks at one pixel more.
-            read = _grow(seen, 1, size) if self.upsampling == "resize" else seen
+            read = grow(seen, 1, size) if self.upsampling == "resize" else seen
             needed = [(low // 2, -(-high // 2)) for low, high in read]
-        return [*windows, _Window(needed, needed)]
+        return [*windows, Window(needed, needed)]
 
     def input_size(self, at_least: int) -> int:
         """Smallest legal input length along one axis that is not below `at_least`."""
@@ -238,22 +228,6 @@ class UNet(nn.Module):
             return x
         pad = [n for extra in reversed(missing) for n in (0, extra)]
         return functional.pad(x, pad, mode="replicate")
-
-
-def take(x: Tensor, have: Sequence[Range], want: Sequence[Range]) -> Tensor:
-    """Narrow the spatial axes of `x`, which starts at `have`, to the window `want`."""
-    for axis, ((start, _), (low, high)) in enumerate(
-        zip(have, want, strict=True), start=2
-    ):
-        x = x.narrow(axis, low - start, high - low)
-    return x
-
-
-def _grow(window: Sequence[Range], by: int, size: Sequence[int]) -> list[Range]:
-    return [
-        (max(low - by, 0), min(high + by, length))
-        for (low, high), length in zip(window, size, strict=True)
-    ]
 
 
 def _margin(depth: int, upsampling: Upsampling) -> int:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_seg.imaging.instances import InstanceParams, remove_small
-from napari_seg.imaging.metrics import THRESHOLDS as IOU_THRESHOLDS
-from napari_seg.imaging.metrics import Metrics, count_matches, evaluate, pool
+from napari_seg.imaging.matching import THRESHOLDS as IOU_THRESHOLDS
+from napari_seg.imaging.matching import count_matches
+from napari_seg.imaging.metrics import Metrics, evaluate, pool
 from napari_seg.inference.segment import Segmentation, iter_derive, segment
 from napari_seg.types import Progress, run
 

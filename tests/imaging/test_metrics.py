@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from napari_seg.errors import LabelsError
-from napari_seg.imaging.metrics import boundary_f, evaluate, iou_matrix, pool
+from napari_seg.imaging.matching import count_matches, iou_matrix
+from napari_seg.imaging.metrics import boundary_f, evaluate, pool
 
 LABELS = arrays(
     np.int32,
@@ -27,6 +28,15 @@ def test_panoptic_example_computed_by_hand():
     assert scores.average_precision(0.8) == 0
     # matched at 0.5 .. 0.75, six of the ten thresholds
     assert scores.mean_ap == pytest.approx(6 / 10 / 3)
+
+
+def test_counting_alone_counts_what_evaluate_counts():
+    truth = np.array([[1, 1, 1, 0, 2, 2, 0, 3]])
+    predicted = np.array([[1, 1, 0, 0, 2, 2, 5, 0]])
+    scores = evaluate(predicted, truth)
+    expected = (scores.n_predicted, scores.n_true, scores.true_positives)
+    assert count_matches(predicted, truth) == expected
+    assert expected[:2] == (3, 3)
 
 
 def test_iou_of_every_overlapping_pair():
