@@ -1,0 +1,1 @@
+"""Refinement of probabilities and labels."""
