@@ -24,7 +24,8 @@ def ours(image: NDArray, truth: NDArray[np.bool_], spacing: Sequence[float]) -> 
     session = CorrectionSession(image, labels, spacing=spacing)
 
     def click(point: NDArray[np.intp], positive: bool) -> NDArray[np.bool_]:
-        edit = session.stroke(point[None], positive)
+        marks = brushed(point, truth if positive else ~truth, spacing)
+        edit = session.stroke(np.stack(marks, axis=1), positive)
         mask = np.zeros(truth.shape, bool)
         mask[edit.box] = edit.mask
         return mask
@@ -61,7 +62,8 @@ def _seeded(
             view[0], view[-1] = 2, 2
 
     def click(point: NDArray[np.intp], positive: bool) -> NDArray[np.bool_]:
-        seeds[brushed(point, truth.shape, spacing)] = 1 if positive else 2
+        marks = brushed(point, truth if positive else ~truth, spacing)
+        seeds[marks] = 1 if positive else 2
         return solve(seeds)
 
     return click

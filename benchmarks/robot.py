@@ -92,9 +92,14 @@ def play(
 
 
 def brushed(
-    click: NDArray[np.intp], shape: Sequence[int], spacing: Sequence[float]
+    click: NDArray[np.intp], side: NDArray[np.bool_], spacing: Sequence[float]
 ) -> tuple[Any, ...]:
-    """Return the index of the pixels under the robot's brush."""
+    """Return the index of the pixels under the robot's brush.
+
+    The robot never paints over the true outline: `side` is what may be painted. Tools
+    that take every seed for certain would fail otherwise; all get the same pixels.
+    """
     points = disc(click, RADIUS_PX, spacing)
-    inside = ((points >= 0) & (points < np.asarray(shape))).all(axis=1)
-    return tuple(points[inside].T)
+    inside = ((points >= 0) & (points < np.asarray(side.shape))).all(axis=1)
+    index = tuple(points[inside].T)
+    return tuple(axis[side[index]] for axis in index)

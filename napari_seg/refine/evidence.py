@@ -30,27 +30,31 @@ class Weights:
     """Log-odds far from the outline of the region that the strokes suggest."""
     network: float = 1.0
     """Of the log-odds of the network's probabilities."""
-    correction: float = 2.0
+    correction: float = 0.5
     """Log-odds that the surroundings of a stroke must reach on the stroke's side."""
     correction_reach: float = 4.0
     """Distance at which a stroke's influence has faded, in units of spacing."""
-    correction_range: float = 0.25
+    correction_range: float = 0.5
     """Difference of intensity at which it has faded, in units of the spread."""
-    outset: float = 0.0
+    outset: float = 0.2
     """How far outside the steepest place the outline of a new object is expected."""
     rim_px: float = 2.0
     """A stroke this near to the outline moves the outline, ..."""
-    rim_share: float = 0.3
+    rim_share: float = 0.4
     """... or at this share of the object's radius."""
-    shift_all: float = 0.5
+    overshoot: float = 0.2
+    """By which share of its distance a stroke moves the outline beyond itself."""
+    shift_all: float = 0.2
     """Share of that shift which the whole outline follows."""
-    shift_reach: float = 0.7
+    shift_reach: float = 0.5
     """How far the rest reaches, in radii of the object."""
     sharpness: float = 1.0
     """Distance from a corrected outline at which its evidence is strong."""
-    rim_trust: float = 0.3
+    rim_trust: float = 0.6
     """Weight of the intensity model once the outline is being corrected."""
-    smoothness: float = 1.5
+    click_reach: float = 0.6
+    """A stroke far from the outline claims this share of its distance to it."""
+    smoothness: float = 2.5
     """Cost of a unit of outline where the image is flat."""
     contrast: float = 0.35
     """Step of intensity that makes an outline cheap, in units of the spread."""
@@ -150,7 +154,7 @@ def suggest(scene: Scene, weights: Weights) -> Hint:
     stroke = _last(scene.strokes)
     cell = min(scene.spacing)
     if not scene.previous.any():
-        mask = flooded(scene, np.zeros_like(scene.previous))
+        mask = flooded(scene, np.zeros_like(scene.previous), 0.0)
         radius = float(signed_depth(mask, scene.spacing).max())
         return Hint(mask, 0.5 * radius + 1, weights.outset * cell, 1.0)
     depth = signed_depth(scene.previous, scene.spacing)
@@ -160,7 +164,7 @@ def suggest(scene: Scene, weights: Weights) -> Hint:
     if wrong <= max(weights.rim_px * cell, weights.rim_share * radius):
         moved = shifted(depth, scene, weights)
         return Hint(moved > 0, weights.sharpness * cell, 0.0, weights.rim_trust)
-    mask = flooded(scene, scene.previous)
+    mask = flooded(scene, scene.previous, weights.click_reach * wrong)
     changed = mask != scene.previous
     reach = 1.5 * float(signed_depth(changed, scene.spacing).max()) + cell
     far = np.maximum(-signed_depth(changed, scene.spacing), 0) / reach
@@ -189,7 +193,7 @@ def shifted(
     sign = 1.0 if last.positive else -1.0
     for point in last.points[:: max(1, len(last.points) // 8)]:
         beyond = -sign * depth[tuple(point)]
-        goal = 0.5 * cell + 0.7 * max(beyond - 0.5 * cell, 0)
+        goal = 0.5 * cell + weights.overshoot * max(beyond - 0.5 * cell, 0)
         marks.append((tuple(point), sign, goal))
     for _ in range(4):
         for point, sign, goal in reversed(marks):
@@ -207,10 +211,14 @@ def _spread(
         for n, p, s in zip(scene.states.shape, point, scene.spacing, strict=True)
     ]
     near = np.exp(-0.5 * sum(np.ix_(*axes)))
-    return np.asarray(weights.shift_all + (1 - weights.shift_all) * near, np.float32)
+    # The first stroke tells how outlines are drawn here, later ones mend places.
+    everywhere = weights.shift_all / max(len(scene.strokes) - 1, 1)
+    return np.asarray(everywhere + (1 - everywhere) * near, np.float32)
 
 
-def flooded(scene: Scene, previous: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def flooded(
+    scene: Scene, previous: NDArray[np.bool_], reach: float
+) -> NDArray[np.bool_]:
     """Return the previous mask with the best region around the last stroke changed."""
     stroke = _last(scene.strokes)
     points = stroke.points
@@ -224,13 +232,29 @@ def flooded(scene: Scene, previous: NDArray[np.bool_]) -> NDArray[np.bool_]:
         ~base | seeds
     )
     relief = flood_relief(scene.image, seeds, scene.spacing)
+    # People click in the middle: what is nearer than the outline is meant, too.
+    seeds |= domain & (signed_depth(seeds, scene.spacing) > -reach)
     distance = geodesic_distance(relief, seeds, domain, scene.spacing)
+    rivals = _marks(scene, not positive)
+    if rivals.any():
+        # Halfway to strokes of the other side is as far as a stroke should claim.
+        other = geodesic_distance(relief, rivals, ~seeds, scene.spacing)
+        reached = np.isfinite(distance)
+        distance[reached] /= distance[reached] + other[reached] + 1e-6
     click = points[len(points) // 2]
     region = best_region(scene.image, distance, base & ~seeds, click, scene.spacing)
     joined = base | region | seeds
     mask = joined if positive else ~joined
     held = scene.states == FOREGROUND
     return np.asarray((mask | held) & (scene.states != BACKGROUND))
+
+
+def _marks(scene: Scene, positive: bool) -> NDArray[np.bool_]:
+    marks = np.zeros(scene.states.shape, bool)
+    for stroke in scene.strokes:
+        if stroke.positive is positive:
+            marks[tuple(stroke.points.T)] = True
+    return marks
 
 
 def signed_depth(

@@ -18,6 +18,9 @@ CANDIDATES = 200
 MOST_LOOKS = 40
 """Levels of which the middle is sought, the best supported first."""
 
+SHORTEST = 12.0
+"""Outlines not longer than this, in voxels, are mistrusted."""
+
 STEP_COST = 0.15
 """Cost of a step on flat ground, in units of the image's spread."""
 
@@ -141,7 +144,7 @@ def outline_support(
         length += _crossing(low, high, np.ones_like(low), levels)
         for total, values in zip(steps, change, strict=True):
             total += _crossing(low, high, inward * values, levels)
-    return np.asarray(np.linalg.norm(steps, axis=0) / (length + 4.0))
+    return np.asarray(np.linalg.norm(steps, axis=0) / (length + SHORTEST))
 
 
 def _pairs(values: NDArray, axis: int) -> tuple[NDArray, NDArray]:  # type: ignore[type-arg]

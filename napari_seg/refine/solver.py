@@ -218,12 +218,17 @@ def _scene(
     for stroke in here:
         own = stroke.points[states[tuple(stroke.points.T)] == FREE]
         states[tuple(own.T)] = FOREGROUND if stroke.positive else BACKGROUND
+    network = known.network(box)
+    channels = unit_spread(image.read(box))
+    if network is not None:
+        # As one more channel it leads the flood and the outline, too.
+        channels = np.concatenate([channels, 0.5 * network[None]])
     return Scene(
-        image=unit_spread(image.read(box)),
+        image=channels,
         states=states,
         strokes=here,
         previous=known.previous(box),
-        network=known.network(box),
+        network=network,
         spacing=spacing,
     )
 
