@@ -16,11 +16,13 @@ from napari_seg.refine.energy import (
     minimum_cut,
     neighbour_offsets,
 )
-from napari_seg.refine.evidence import Evidence, Scene, Weights
+from napari_seg.refine.scene import Scene, Weights
 from napari_seg.refine.strokes import Stroke
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from napari_seg.refine.evidence import Evidence
 
 
 def shrink_factors(

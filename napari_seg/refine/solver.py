@@ -11,9 +11,10 @@ from scipy import ndimage
 
 from napari_seg.refine.box import box_around, grown, touched_sides, union, volume
 from napari_seg.refine.energy import BACKGROUND, FOREGROUND, FREE
-from napari_seg.refine.evidence import Scene, Weights, gather
+from napari_seg.refine.evidence import gather
 from napari_seg.refine.pyramid import cut_band, cut_scene, shrink_factors, shrunk
 from napari_seg.refine.regions import outline_support
+from napari_seg.refine.scene import Scene, Weights
 from napari_seg.refine.strokes import Stroke, resolve, shift
 
 if TYPE_CHECKING:
