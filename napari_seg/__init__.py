@@ -19,13 +19,17 @@ if TYPE_CHECKING:
     from napari_seg.models.catalogue import list_models as list_models
     from napari_seg.models.checkpoint import load_model as load_model
     from napari_seg.models.registry import build_network as build_network
+    from napari_seg.refine.graphcut import graph_cut as graph_cut
+    from napari_seg.refine.session import CorrectionSession as CorrectionSession
     from napari_seg.training.trainer import train as train
 
 _HOMES = {
+    "CorrectionSession": "napari_seg.refine.session",
     "Segmentation": "napari_seg.inference.result",
     "border_weight_map": "napari_seg.imaging.weightmap",
     "build_network": "napari_seg.models.registry",
     "evaluate": "napari_seg.imaging.metrics",
+    "graph_cut": "napari_seg.refine.graphcut",
     "list_models": "napari_seg.models.catalogue",
     "load_model": "napari_seg.models.checkpoint",
     "segment": "napari_seg.inference.segment",
@@ -33,11 +37,13 @@ _HOMES = {
 }
 
 __all__ = [
+    "CorrectionSession",
     "Segmentation",
     "__version__",
     "border_weight_map",
     "build_network",
     "evaluate",
+    "graph_cut",
     "list_models",
     "load_model",
     "segment",

@@ -1,0 +1,78 @@
+"""The local box of a cut: where it starts and how it grows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from napari_seg.imaging.deltas import Box
+
+
+def box_around(
+    points: NDArray[np.intp],
+    shape: Sequence[int],
+    margin: float,
+    spacing: Sequence[float],
+) -> Box:
+    """Return the box of some points and a margin, inside the image.
+
+    Parameters
+    ----------
+    points : ndarray of int, shape (N, ndim)
+    shape : sequence of int
+        Of the image.
+    margin : float
+        On every side, in units of `spacing`.
+    spacing : sequence of float
+        Voxel size in units of its shortest side.
+    """
+    pad = np.maximum(np.ceil(margin / np.asarray(spacing)), 1).astype(int)
+    low = np.maximum(points.min(axis=0) - pad, 0)
+    high = np.minimum(points.max(axis=0) + pad + 1, shape)
+    return tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
+
+
+def touched_sides(
+    mask: NDArray[np.bool_], box: Box, limits: Box
+) -> list[tuple[bool, bool]]:
+    """Tell for each axis whether the mask meets the box's low and high side.
+
+    Sides at the limits, e.g. the border of the image, do not count.
+    """
+    sides = []
+    for axis, (side, limit) in enumerate(zip(box, limits, strict=True)):
+        first = bool(np.take(mask, 0, axis).any()) and side.start > limit.start
+        last = bool(np.take(mask, -1, axis).any()) and side.stop < limit.stop
+        sides.append((first, last))
+    return sides
+
+
+def grown(
+    box: Box, sides: Sequence[tuple[bool, bool]], limits: Box, factor: float
+) -> Box:
+    """Move the touched sides outwards by a share of the box's length."""
+    result = []
+    for side, (first, last), limit in zip(box, sides, limits, strict=True):
+        step = max(2, round(factor * (side.stop - side.start)))
+        low = max(side.start - step, limit.start) if first else side.start
+        high = min(side.stop + step, limit.stop) if last else side.stop
+        result.append(slice(low, high))
+    return tuple(result)
+
+
+def union(a: Box, b: Box) -> Box:
+    """Return the smallest box that holds both."""
+    return tuple(
+        slice(min(s.start, t.start), max(s.stop, t.stop))
+        for s, t in zip(a, b, strict=True)
+    )
+
+
+def volume(box: Box) -> int:
+    """Return the number of voxels in a box."""
+    return int(np.prod([s.stop - s.start for s in box]))

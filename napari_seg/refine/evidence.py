@@ -1,0 +1,93 @@
+"""What speaks for object or surroundings at each voxel, gathered in a local box."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import ndimage
+
+from napari_seg.refine.appearance import Appearance, fit_appearance
+from napari_seg.refine.energy import FOREGROUND
+from napari_seg.refine.hints import signed_depth, suggest
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from napari_seg.refine.scene import Scene, Weights
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Log-odds in two parts: by intensity, and by place.
+
+    Parameters
+    ----------
+    appearance : Appearance
+    spatial : ndarray of float32
+        By place: suggested shape, strokes, network.
+    weight : float
+        Of the appearance.
+    """
+
+    appearance: Appearance
+    spatial: NDArray[np.float32]
+    weight: float
+
+    def log_odds(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the sum of both parts for the image they were gathered from."""
+        return self.weight * self.appearance.log_odds(image) + self.spatial
+
+
+def gather(scene: Scene, weights: Weights) -> Evidence:
+    """Return the evidence in a scene."""
+    hint = suggest(scene, weights)
+    depth = signed_depth(hint.mask, scene.spacing)
+    radius = max(float(depth.max()), 1.0)
+    inside = np.clip(depth / (0.5 * radius), 0, 1)
+    ring = np.clip(1.5 - (-depth) / (2.0 * radius + 4), 0, 1) * (depth < 0)
+    free = scene.states != FOREGROUND
+    appearance = fit_appearance(scene.image, inside, ring * free)
+    spatial = weights.shape * np.tanh((depth + hint.outset) / hint.softness)
+    if scene.network is not None:
+        spatial = spatial + weights.network * scene.network
+    trust = weights.appearance * np.float32(hint.trust)
+    first = Evidence(appearance, spatial.astype(np.float32), float(trust))
+    moved = corrected(first.log_odds(scene.image), scene, weights)
+    return replace(first, spatial=first.spatial + moved)
+
+
+def corrected(
+    log_odds: NDArray[np.float32], scene: Scene, weights: Weights
+) -> NDArray[np.float32]:
+    """Return what must be added so that strokes and what resembles them agree.
+
+    Each stroke's shortfall spreads to voxels that are near it and look like it.
+    """
+    total = np.zeros_like(log_odds)
+    for stroke in scene.strokes:
+        for point in stroke.points[:: max(1, len(stroke.points) // 8)]:
+            sign = 1.0 if stroke.positive else -1.0
+            here = tuple(point)
+            lack = weights.correction - sign * (log_odds[here] + total[here])
+            if lack > 0:
+                total += sign * lack * _likeness(point, scene, weights)
+    return total
+
+
+def _likeness(
+    point: NDArray[np.intp], scene: Scene, weights: Weights
+) -> NDArray[np.float32]:
+    axes = [
+        ((np.arange(n) - p) * s / weights.correction_reach) ** 2
+        for n, p, s in zip(scene.states.shape, point, scene.spacing, strict=True)
+    ]
+    far = sum(np.ix_(*axes))
+    value = scene.image[(slice(None), *point)]
+    strange = ndimage.gaussian_filter(
+        ((scene.image - value.reshape(-1, *(1,) * len(point))) ** 2).sum(axis=0), 0
+    )
+    return np.asarray(
+        np.exp(-0.5 * (far + strange / weights.correction_range**2)), np.float32
+    )

@@ -1,0 +1,163 @@
+"""A coarser copy of a scene, and the exact cut in a band around its surface."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy import ndimage
+
+from napari_seg.refine.energy import (
+    BACKGROUND,
+    FOREGROUND,
+    FREE,
+    contrast_weights,
+    minimum_cut,
+    neighbour_offsets,
+)
+from napari_seg.refine.scene import Scene, Weights
+from napari_seg.refine.strokes import Stroke
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from napari_seg.refine.evidence import Evidence
+
+
+def shrink_factors(
+    shape: Sequence[int], spacing: Sequence[float], most: int
+) -> tuple[int, ...]:
+    """Return by how much to shrink each axis to have at most `most` voxels.
+
+    The axis of the shortest voxels goes first, so that voxels become cubes.
+    """
+    factors = [1] * len(shape)
+
+    def size(axis: int) -> int:
+        return -(-shape[axis] // factors[axis])
+
+    while np.prod([size(a) for a in range(len(shape))]) > most:
+        axes = [a for a in range(len(shape)) if size(a) > 2]
+        if not axes:
+            break
+        factors[min(axes, key=lambda a: spacing[a] * factors[a])] += 1
+    return tuple(factors)
+
+
+def shrunk(scene: Scene, factors: tuple[int, ...]) -> Scene:
+    """Return the scene with blocks of voxels made one."""
+    if all(f == 1 for f in factors):
+        return scene
+    strokes = [
+        Stroke(np.unique(s.points // factors, axis=0), s.positive)
+        for s in scene.strokes
+    ]
+    forbidden = block_mean(scene.states == BACKGROUND, factors) > 0.5
+    states = np.where(forbidden, BACKGROUND, FREE).astype(np.int8)
+    for stroke in strokes:
+        side = FOREGROUND if stroke.positive else BACKGROUND
+        states[tuple(stroke.points.T)] = side
+    network = scene.network
+    return Scene(
+        image=np.stack([block_mean(channel, factors) for channel in scene.image]),
+        states=states,
+        strokes=strokes,
+        previous=block_mean(scene.previous, factors) > 0.5,
+        network=None if network is None else block_mean(network, factors),
+        spacing=tuple(s * f for s, f in zip(scene.spacing, factors, strict=True)),
+    )
+
+
+def block_mean(values: NDArray[Any], factors: Sequence[int]) -> NDArray[np.float32]:
+    """Return the means of blocks; the last ones may be incomplete."""
+    result = values.astype(np.float32)
+    for axis, factor in enumerate(factors):
+        if factor > 1:
+            starts = np.arange(0, result.shape[axis], factor)
+            counts = np.diff(np.append(starts, result.shape[axis]))
+            column = [-1 if a == axis else 1 for a in range(result.ndim)]
+            sums = np.add.reduceat(result, starts, axis=axis)
+            result = (sums / counts.reshape(column)).astype(np.float32)
+    return result
+
+
+def cut_scene(
+    scene: Scene, evidence: Evidence, weights: Weights, *, diagonal: bool
+) -> NDArray[np.bool_]:
+    """Return the minimum cut of a whole scene."""
+    return _cut(scene, scene.states, evidence.log_odds(scene.image), weights, diagonal)
+
+
+def cut_band(
+    scene: Scene,
+    coarse: NDArray[np.bool_],
+    evidence: Evidence,
+    factors: tuple[int, ...],
+    weights: Weights,
+    *,
+    diagonal: bool,
+) -> NDArray[np.bool_]:
+    """Return the exact cut near the surface of a coarse mask, which decides the rest.
+
+    Parameters
+    ----------
+    scene : Scene
+        At full resolution.
+    coarse : ndarray of bool
+        Mask of the shrunk scene.
+    evidence : Evidence
+        Gathered in the shrunk scene.
+    factors : tuple of int
+        By how much it was shrunk.
+    weights : Weights
+    diagonal : bool
+        Whether voxels that share only an edge or a corner are neighbours.
+    """
+    cube = ndimage.generate_binary_structure(coarse.ndim, 1)
+    band = ndimage.binary_dilation(coarse, cube) & ~ndimage.binary_erosion(
+        coarse, cube, border_value=1
+    )
+    for stroke in scene.strokes:
+        band[tuple((stroke.points // factors).T)] = True
+    near = _enlarged(band, factors, scene.states.shape)
+    decided = _enlarged(coarse, factors, scene.states.shape)
+    states = np.where(decided, FOREGROUND, BACKGROUND).astype(np.int8)
+    states[near] = FREE
+    tied = scene.states != FREE
+    states[tied] = scene.states[tied]
+    free = np.nonzero(states == FREE)
+    log_odds = np.zeros(states.shape, np.float32)
+    place = [(i + 0.5) / f - 0.5 for i, f in zip(free, factors, strict=True)]
+    spatial = ndimage.map_coordinates(evidence.spatial, place, order=1, mode="nearest")
+    looks = evidence.appearance.log_odds(np.stack([c[free] for c in scene.image]))
+    log_odds[free] = evidence.weight * looks + spatial
+    return _cut(scene, states, log_odds, weights, diagonal)
+
+
+def _cut(
+    scene: Scene,
+    states: NDArray[np.int8],
+    log_odds: NDArray[np.float32],
+    weights: Weights,
+    diagonal: bool,
+) -> NDArray[np.bool_]:
+    offsets = neighbour_offsets(states.ndim, diagonal=diagonal)
+    weigh = contrast_weights(
+        scene.image,
+        offsets,
+        scene.spacing,
+        strength=weights.smoothness,
+        sigma=weights.contrast,
+    )
+    return minimum_cut(log_odds, states, offsets, weigh)
+
+
+def _enlarged(
+    mask: NDArray[np.bool_], factors: Sequence[int], shape: Sequence[int]
+) -> NDArray[np.bool_]:
+    result = mask
+    for axis, (factor, length) in enumerate(zip(factors, shape, strict=True)):
+        result = np.repeat(result, factor, axis=axis)
+        result = result.take(np.arange(length), axis=axis)
+    return result

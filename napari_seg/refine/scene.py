@@ -1,0 +1,81 @@
+"""All that is known in a local box, and how much each kind of evidence counts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from napari_seg.refine.strokes import Stroke
+
+
+@dataclass(frozen=True)
+class Weights:
+    """How much each kind of evidence counts."""
+
+    appearance: float = 1.0
+    """Of the intensity model's log-odds."""
+    shape: float = 2.0
+    """Log-odds far from the outline of the region that the strokes suggest."""
+    network: float = 1.0
+    """Of the log-odds of the network's probabilities."""
+    correction: float = 0.5
+    """Log-odds that the surroundings of a stroke must reach on the stroke's side."""
+    correction_reach: float = 4.0
+    """Distance at which a stroke's influence has faded, in units of spacing."""
+    correction_range: float = 0.5
+    """Difference of intensity at which it has faded, in units of the spread."""
+    outset: float = 0.2
+    """How far outside the steepest place the outline of a new object is expected."""
+    rim_px: float = 2.0
+    """A stroke this near to the outline moves the outline, ..."""
+    rim_share: float = 0.4
+    """... or at this share of the object's radius."""
+    overshoot: float = 0.2
+    """By which share of its distance a stroke moves the outline beyond itself."""
+    shift_all: float = 0.2
+    """Share of that shift which the whole outline follows."""
+    shift_reach: float = 0.5
+    """How far the rest reaches, in radii of the object."""
+    sharpness: float = 1.0
+    """Distance from a corrected outline at which its evidence is strong."""
+    rim_trust: float = 0.6
+    """Weight of the intensity model once the outline is being corrected."""
+    click_reach: float = 0.6
+    """A stroke far from the outline claims this share of its distance to it."""
+    smoothness: float = 2.5
+    """Cost of a unit of outline where the image is flat."""
+    contrast: float = 0.35
+    """Step of intensity that makes an outline cheap, in units of the spread."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """All that is known in a box.
+
+    Parameters
+    ----------
+    image : ndarray of float32, shape (C, *grid)
+        Channels scaled to unit spread.
+    states : ndarray of int8, shape (*grid)
+        Strokes, and what is forbidden ground.
+    strokes : list of Stroke
+        In the box's coordinates, oldest first.
+    previous : ndarray of bool, shape (*grid)
+        The object before the last stroke.
+    network : ndarray of float32, shape (*grid), or None
+        Log-odds of the network.
+    spacing : tuple of float
+        Voxel size in units of its shortest side.
+    """
+
+    image: NDArray[np.float32]
+    states: NDArray[np.int8]
+    strokes: Sequence[Stroke]
+    previous: NDArray[np.bool_]
+    network: NDArray[np.float32] | None
+    spacing: tuple[float, ...]
