@@ -130,9 +130,8 @@ def network_reader(probabilities: Any, shape: tuple[int, ...]) -> Any:
         if full == shape:
             object_ = np.asarray(probabilities[box], np.float32)
         else:
-            classes = np.asarray(probabilities[(slice(None), *box)], np.float32)
-            # A border class is half object: it is drawn on both sides of the outline.
-            object_ = classes[1] + 0.5 * classes[2:].sum(axis=0)
+            # Interior and border are both object: the border lies inside the outline.
+            object_ = 1 - np.asarray(probabilities[(0, *box)], np.float32)
         sure = np.clip(object_, 1 - SUREST, SUREST)
         return np.log(sure / (1 - sure))
 
