@@ -40,7 +40,8 @@ def report(name: str, rows: Sequence[Mapping[str, Any]], **figures: Any) -> None
     for line in cells:
         print("  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip())
     for key, value in figures.items():
-        print(f"{key}: {_text(value)}")
+        if value is not rows:
+            print(f"{key}: {_text(value)}")
     print(json.dumps({"benchmark": name, "machine": machine(), **figures}))
 
 
