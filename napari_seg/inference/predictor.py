@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from types import TracebackType
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -31,13 +30,6 @@ RIM_PX = 16
 _SMALLEST_TILE_PX = 32
 _ALL = slice(None)
 _AUTO_BATCH = {"cpu": 1, "mps": 4, "cuda": 16}
-
-
-class Segmenter(Protocol):
-    """What is asked of a network beside being a module."""
-
-    divisor: int
-    margin: int
 
 
 class Predictor:

@@ -114,7 +114,8 @@ def iter_train_pairs(
     TrainProgress
         After every step; at validations with metrics. The checkpoint at `out` is
         always the best so far, and the state beside it lets the run be resumed.
-        At the end the thresholds that score best are found.
+        At the end the thresholds that score best are found. A run that is stopped
+        before its first validation leaves its weights there without scores.
     """
     out = Path(out)
     card = make_card(pairs, params, out, start.card if start else None)
@@ -129,17 +130,21 @@ def iter_train_pairs(
         most_steps(params) * params.batch,
     )
     clock = time.monotonic() - done.elapsed_s
-    for patch in _batches(patches, params, done.step):
-        loss = sitting.step(patch)
-        done.elapsed_s = time.monotonic() - clock
-        metrics = None
-        finished = fraction_done(done, params) >= 1
-        if finished or done.step % params.validate_every == 0:
-            metrics = sitting.validate(held_out)
+    try:
+        for patch in _batches(patches, params, done.step):
+            loss = sitting.step(patch)
             done.elapsed_s = time.monotonic() - clock
-        yield _progress(done, params, loss, metrics)
-        if finished:
-            break
+            metrics = None
+            finished = fraction_done(done, params) >= 1
+            if finished or done.step % params.validate_every == 0:
+                metrics = sitting.validate(held_out)
+                done.elapsed_s = time.monotonic() - clock
+            yield _progress(done, params, loss, metrics)
+            if finished:
+                break
+    except (GeneratorExit, KeyboardInterrupt):
+        sitting.stop()
+        raise
     best = load_model(out)
     card = yield from iter_calibrate(best, held_out, device=sitting.device)
     metrics = validate(replace(best, card=card), held_out, device=sitting.device)
@@ -202,6 +207,13 @@ class _Sitting:
         self.average.update_parameters(self.network)
         self.done.step += 1
         return float(loss.detach())
+
+    def stop(self) -> None:
+        """Keep what there is, so that `resume` goes on from this very step."""
+        if self.done.best_score < 0:
+            # Not validated yet: unscored weights are better than none.
+            save_checkpoint(self.out, self.average.module, self.card)
+        save_state(self.out, self.network, self.average, self.optimiser, self.done)
 
     def validate(self, pairs: Sequence[TrainingPair]) -> Metrics:
         """Score the averaged weights; keep them if best, and save the state."""

@@ -1,5 +1,6 @@
 import math
 from dataclasses import replace
+from itertools import islice
 
 import numpy as np
 import pytest
@@ -112,6 +113,24 @@ def test_a_stopped_run_goes_on_where_it_was(dataset, tmp_path):
     after = losses(iter_train(dataset, out, params(steps=6, resume=True)))
     assert len(before) == 4
     np.testing.assert_allclose(before + after, whole, rtol=1e-5)
+
+
+@pytest.mark.parametrize("interrupt", [GeneratorExit, KeyboardInterrupt])
+def test_a_run_stopped_before_its_first_validation_keeps_its_weights(
+    dataset, tmp_path, interrupt
+):
+    whole = losses(iter_train(dataset, tmp_path / "whole.safetensors", params()))
+    out = tmp_path / "early.safetensors"
+    job = iter_train(dataset, out, params(validate_every=500))
+    before = losses(islice(job, 4))  # two steps of loading, two of training
+    assert len(before) == 2
+    with pytest.raises(interrupt):
+        job.throw(interrupt)
+    assert load_model(out).card.scores == {}
+    rest = params(validate_every=500, resume=True)
+    after = losses(iter_train(dataset, out, rest))
+    np.testing.assert_allclose(before + after, whole, rtol=1e-5)
+    assert load_model(out).card.scores, "the whole run has scores"
 
 
 def test_resuming_another_network_is_refused(dataset, tmp_path):
