@@ -48,6 +48,10 @@ class CutParams:
     """Holes up to this share of the object are filled if no stroke speaks for them."""
 
 
+Solve = Callable[[Scene, CutParams], "NDArray[np.bool_]"]
+"""Finds the object in a scene: `solve_scene`, or the same in another process."""
+
+
 @dataclass(frozen=True)
 class Known:
     """What is known about an object besides strokes; each is read box by box.
@@ -92,6 +96,7 @@ def cut_object(
     params: CutParams,
     start: Box | None = None,
     within: Box | None = None,
+    solve: Solve | None = None,
 ) -> Cut:
     """Cut an object out of an image.
 
@@ -108,13 +113,16 @@ def cut_object(
         Box that the cut must at least cover, e.g. of the object so far.
     within : tuple of slice, optional
         Limit of the box, e.g. one plane of a volume.
+    solve : callable, optional
+        Does what `solve_scene` does, e.g. in another process.
 
     Returns
     -------
     Cut
     """
     marks = resolve(strokes)
-    best = _cut_from(image, marks, known, spacing, params, start, within, 1.0)
+    solve = solve or solve_scene
+    best = _cut_from(image, marks, known, spacing, params, start, within, solve, 1.0)
     if start is not None and known.previous(start).any():
         return best
     # In a box smaller than the object all is noise: look from further away, too.
@@ -122,7 +130,9 @@ def cut_object(
         covers = volume(best.box) == volume(within or _whole(image))
         if covers or not best.mask.any():
             break
-        other = _cut_from(image, marks, known, spacing, params, start, within, wider)
+        other = _cut_from(
+            image, marks, known, spacing, params, start, within, solve, wider
+        )
         if _support(image, other) > params.wider_gain * _support(image, best):
             best = other
     return best
@@ -136,6 +146,7 @@ def _cut_from(
     params: CutParams,
     start: Box | None,
     within: Box | None,
+    solve: Solve,
     wider: float,
 ) -> Cut:
     """Cut in a box around the strokes, which grows while the cut touches it."""
@@ -147,7 +158,7 @@ def _cut_from(
         box = union(box, box_around(corners, image.shape, margin, spacing))
     box = _clipped(box, limits)
     while True:
-        mask = _cut_in(image, box, strokes, known, spacing, params)
+        mask = solve(read_scene(image, box, strokes, known, spacing), params)
         sides = touched_sides(mask, box, limits)
         clear = not any(first or last for first, last in sides)
         larger = grown(box, sides, limits, params.growth)
@@ -179,15 +190,18 @@ def _clipped(box: Box, within: Box) -> Box:
     )
 
 
-def _cut_in(
-    image: Volume,
-    box: Box,
-    strokes: Sequence[Stroke],
-    known: Known,
-    spacing: tuple[float, ...],
-    params: CutParams,
-) -> NDArray[np.bool_]:
-    scene = _scene(image, box, strokes, known, spacing)
+def solve_scene(scene: Scene, params: CutParams) -> NDArray[np.bool_]:
+    """Return the object in a scene: the heavy part of a cut, and a pure function.
+
+    Parameters
+    ----------
+    scene : Scene
+    params : CutParams
+
+    Returns
+    -------
+    ndarray of bool, shape of the scene's grid
+    """
     fresh = not scene.previous.any()
     if fresh and not any(s.positive and len(s.points) for s in scene.strokes):
         return np.zeros(scene.states.shape, bool)
@@ -207,13 +221,14 @@ def _cut_in(
     return mask.reshape(scene.states.shape)
 
 
-def _scene(
+def read_scene(
     image: Volume,
     box: Box,
     strokes: Sequence[Stroke],
     known: Known,
     spacing: tuple[float, ...],
 ) -> Scene:
+    """Read all that is known in a box."""
     here = shift(strokes, box)
     states = np.where(known.forbidden(box), BACKGROUND, FREE).astype(np.int8)
     for stroke in here:
