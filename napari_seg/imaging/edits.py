@@ -192,7 +192,12 @@ def smooth_object(
     return _reshape(labels, object_id, "smooth", smoothed, locked, within, rim)
 
 
-def object_box(labels: Any, object_id: int, within: Box | None = None) -> Box:
+def object_box(
+    labels: Any,
+    object_id: int,
+    within: Box | None = None,
+    near: Sequence[int] | None = None,
+) -> Box:
     """Return the bounding box of an object; empty slices if it is not there."""
     piece = within or tuple(slice(0, n) for n in labels.shape)
     found = bounding_box(np.asarray(labels[piece]) == object_id)

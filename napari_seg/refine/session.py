@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,16 +11,15 @@ import numpy as np
 from napari_seg.errors import LabelsError
 from napari_seg.imaging.deltas import LabelEdit, bounding_box
 from napari_seg.imaging.edits import add_object, next_free_id, object_box
-from napari_seg.imaging.history import History
+from napari_seg.imaging.history import EditHistory, History
 from napari_seg.refine.box import union, volume
 from napari_seg.refine.graphcut import network_reader
-from napari_seg.refine.solver import Cut, CutParams, Known, cut_object
+from napari_seg.refine.solver import Cut, CutParams, Known
 from napari_seg.refine.strokes import Stroke, as_points
+from napari_seg.refine.task import CutTask, read_forbidden, read_previous
 from napari_seg.refine.volume import Volume, normal_spacing
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from napari_seg.imaging.deltas import Box
 
 
@@ -32,7 +32,7 @@ class CorrectionSession:
 
     Parameters
     ----------
-    image : array-like
+    image : array-like or Volume
         Shape (Y, X) or (Z, Y, X), with channels first or last where it has any.
     labels : array of int or uint
         Ids of the spatial shape, 0 is background; gaps are fine. Edited in place.
@@ -49,17 +49,23 @@ class CorrectionSession:
     within : tuple of slice, optional
         Correct only here, e.g. one plane of a volume.
     params : CutParams, optional
-    max_undo_bytes : int, optional
-        Memory for the history; the oldest steps go first.
+    history : EditHistory, optional
+        Writes the edits and takes them back, e.g. that of a viewer.
 
     Attributes
     ----------
+    image : Volume
     labels : array
+    network : callable
+        Returns the log-odds of the network in a box, or None.
+    spacing : tuple of float
+        Voxel size in units of its shortest side.
     locked : set of int
     overwrite : bool
+    within : tuple of slice or None
     object_id : int
         Object that strokes correct.
-    history : History
+    history : EditHistory
     """
 
     def __init__(
@@ -74,7 +80,7 @@ class CorrectionSession:
         overwrite: bool = False,
         within: Box | None = None,
         params: CutParams | None = None,
-        max_undo_bytes: int = 256 * 2**20,
+        history: EditHistory | None = None,
     ) -> None:
         _check_labels(labels)
         self.labels = labels
@@ -82,25 +88,38 @@ class CorrectionSession:
         self.locked = set(locked)
         self.overwrite = overwrite
         self.params = params or CutParams()
-        self.history = History(max_undo_bytes)
-        self._image = Volume(image, len(shape), shape=shape, channel_axis=channel_axis)
-        self._network = network_reader(probabilities, shape)
-        self._spacing = normal_spacing(spacing, len(shape))
+        self.history = history or History(labels)
+        self.image = (
+            image
+            if isinstance(image, Volume)
+            else Volume(image, len(shape), shape=shape, channel_axis=channel_axis)
+        )
+        self.network = network_reader(probabilities, shape)
+        self.spacing = normal_spacing(spacing, len(shape))
         self.within = within
         self._strokes: list[Stroke] = []
+        self._task: CutTask | None = None
         self._cut: Cut | None = None
+        self._base: Cut | None = None
         self._known_box: Box | None = None
-        self.select(None)
+        self.object_id = 0
 
-    def select(self, object_id: int | None, box: Box | None = None) -> int:
+    def select(
+        self,
+        object_id: int | None,
+        near: Sequence[int] | None = None,
+        box: Box | None = None,
+    ) -> int:
         """Choose the object that strokes correct, dropping any preview.
 
         Parameters
         ----------
         object_id : int, optional
             None starts a new object, with the next free id.
+        near : sequence of int, optional
+            A voxel of the object: spares a search through all labels.
         box : tuple of slice, optional
-            Where the object lies, if known: spares a search through all labels.
+            Where the object lies if known; empty slices for a new one.
 
         Returns
         -------
@@ -113,13 +132,12 @@ class CorrectionSession:
                 f"object {object_id}",
                 "Unlock it first.",
             )
-        self._known_box = None
-        if object_id is None:
-            object_id = next_free_id(self.labels)
-        else:
-            self._known_box = box or object_box(self.labels, object_id, self.within)
-        self.object_id = object_id
         self.cancel()
+        if object_id is None:
+            object_id, box = next_free_id(self.labels), None
+        elif box is None:
+            box = object_box(self.labels, object_id, self.within, near)
+        self.object_id, self._known_box = object_id, box
         return object_id
 
     @property
@@ -147,22 +165,49 @@ class CorrectionSession:
         LabelEdit
             What `commit` would do; the labels do not change yet.
         """
+        task = self.add_stroke(points, positive)
+        if task is not None:
+            self.take(task, task.solve())
+        return self.preview()
+
+    def add_stroke(
+        self, points: Any, positive: bool, *, replace: bool = False
+    ) -> CutTask | None:
+        """Add a stroke; return the cut to solve, None if it lies outside.
+
+        What was asked for before is out of date: `take` refuses it.
+
+        Parameters
+        ----------
+        points : ndarray of bool, or array_like of int, shape (N, ndim)
+            Pixels drawn.
+        positive : bool
+            Whether they belong to the object.
+        replace : bool, optional
+            In place of the last stroke, which has been drawn further since.
+        """
         marks = as_points(points, tuple(self.labels.shape))
         if self.within is not None:
             low = np.array([s.start for s in self.within])
             high = np.array([s.stop for s in self.within])
             marks = marks[((marks >= low) & (marks < high)).all(axis=1)]
-        if len(marks):
-            self._strokes.append(Stroke(marks, positive))
-            self._cut = cut_object(
-                self._image,
-                self._strokes,
-                Known(self._previous, self._forbidden, self._network),
-                self._spacing,
-                self.params,
-                self._start(),
-                self.within,
-            )
+        if not len(marks):
+            return None
+        if not self.object_id:
+            self.select(None)
+        if replace:
+            self._strokes.pop()
+        else:
+            self._base = self._cut
+        self._strokes.append(Stroke(marks, positive))
+        self._task = self._snapshot()
+        return self._task
+
+    def take(self, task: CutTask, cut: Cut) -> LabelEdit | None:
+        """Show the answer to a task; None if a newer stroke has made it late."""
+        if task is not self._task:
+            return None
+        self._cut = cut
         return self.preview()
 
     def preview(self) -> LabelEdit:
@@ -187,74 +232,61 @@ class CorrectionSession:
         cut = self._cut
         self.cancel()
         if cut is not None:
-            self._known_box = cut.box
+            old = self._known_box
+            is_known = old is not None and volume(old)
+            self._known_box = union(old, cut.box) if old and is_known else cut.box
         return self.apply(edit)
 
     def cancel(self) -> None:
         """Drop the preview and its strokes."""
         self._strokes = []
-        self._cut = None
+        self._cut = self._base = self._task = None
 
     def apply(self, edit: LabelEdit) -> LabelEdit | None:
         """Apply any edit to the labels as one step; an empty one leaves no step."""
         if edit.is_empty:
             return None
-        edit.apply(self.labels)
-        self.history.push(edit)
+        self.history.apply(edit)
         return edit
 
     def undo(self) -> LabelEdit | None:
         """Take the last step back; return what was applied, None if nothing is left."""
         self.cancel()
-        return self.history.undo(self.labels)
+        return self.history.undo()
 
     def redo(self) -> LabelEdit | None:
         """Repeat the step taken back last; None if there is none."""
         self.cancel()
-        return self.history.redo(self.labels)
+        return self.history.redo()
+
+    def _snapshot(self) -> CutTask:
+        held = frozenset(self.locked) if self.overwrite else None
+        known = Known(
+            partial(read_previous, self.labels, self.object_id, self._base),
+            partial(read_forbidden, self.labels, self.object_id, held),
+            self.network,
+        )
+        return CutTask(
+            self.image,
+            tuple(self._strokes),
+            known,
+            self.spacing,
+            self.params,
+            self._start(),
+            self.within,
+        )
 
     def _start(self) -> Box | None:
-        """Return the box of the object: as it was, and as the preview shows it."""
-        if self._cut is None or not self._cut.mask.any():
+        """Return the box of the object: as it was, and as the strokes made it."""
+        if self._base is None or not self._base.mask.any():
             return self._known_box
-        tight = bounding_box(self._cut.mask)
+        tight = bounding_box(self._base.mask)
         box = tuple(
             slice(s.start + b.start, s.stop + b.start)
-            for s, b in zip(tight, self._cut.box, strict=True)
+            for s, b in zip(tight, self._base.box, strict=True)
         )
         known = self._known_box
         return union(known, box) if known is not None and volume(known) else box
-
-    def _previous(self, box: Box) -> NDArray[np.bool_]:
-        """Return the object before this stroke: the preview, beyond it the labels."""
-        mask = np.asarray(self.labels[box]) == self.object_id
-        if self._cut is not None and volume(self._cut.box):
-            here, there = _overlap(box, self._cut.box)
-            mask[here] = self._cut.mask[there]
-        return np.asarray(mask)
-
-    def _forbidden(self, box: Box) -> NDArray[np.bool_]:
-        ids = np.asarray(self.labels[box])
-        if self.overwrite:
-            return np.isin(ids, list(self.locked))
-        return np.asarray((ids != 0) & (ids != self.object_id))
-
-
-def _overlap(box: Box, other: Box) -> tuple[Box, Box]:
-    """Return the common part of two boxes, in the coordinates of each."""
-    low = [max(a.start, b.start) for a, b in zip(box, other, strict=True)]
-    high = [
-        max(min(a.stop, b.stop), start)
-        for a, b, start in zip(box, other, low, strict=True)
-    ]
-    parts = [
-        tuple(
-            slice(a - s.start, b - s.start)
-            for a, b, s in zip(low, high, frame, strict=True)
-        )
-        for frame in (box, other)
-    ]
-    return parts[0], parts[1]
 
 
 def _check_labels(labels: Any) -> None:

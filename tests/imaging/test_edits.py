@@ -59,21 +59,19 @@ def random_edit(labels: NDArray[Any], rng: np.random.Generator) -> LabelEdit:
 def test_undo_restores_every_pixel_and_redo_repeats_it(seed: int, dtype: str) -> None:
     rng = np.random.default_rng(seed)
     labels = blocks(dtype)
-    history = History(2**20)
+    history = History(labels)
     states = [labels.copy()]
     for _ in range(6):
-        edit = random_edit(labels, rng)
-        edit.apply(labels)
-        history.push(edit)
+        history.apply(random_edit(labels, rng))
         states.append(labels.copy())
     for state in states[-2::-1]:
-        history.undo(labels)
+        history.undo()
         assert np.array_equal(labels, state)
-    assert history.undo(labels) is None
+    assert history.undo() is None
     for state in states[1:]:
-        history.redo(labels)
+        history.redo()
         assert np.array_equal(labels, state)
-    assert history.redo(labels) is None
+    assert history.redo() is None
 
 
 def test_edit_holds_only_what_changes() -> None:
@@ -113,26 +111,21 @@ def test_history_of_large_objects_is_small() -> None:
 def test_history_forgets_the_oldest_first() -> None:
     labels = np.zeros((64, 64), np.int32)
     rng = np.random.default_rng(0)
-    history = History(2000)
+    history = History(labels, 2000)
     for i in range(1, 20):
-        edit = add_object(labels, (0, 0), rng.random((64, 64)) < 0.5, i)
-        edit.apply(labels)
-        history.push(edit)
+        history.apply(add_object(labels, (0, 0), rng.random((64, 64)) < 0.5, i))
     assert 1 <= len(history) < 19
     assert history.nbytes <= 2000 or len(history) == 1
 
 
 def test_a_new_edit_ends_redo() -> None:
     labels = blocks()
-    history = History(2**20)
+    history = History(labels)
     for edit in (delete_objects(labels, [3]), delete_objects(labels, [7])):
-        edit.apply(labels)
-        history.push(edit)
-    history.undo(labels)
-    edit = delete_objects(labels, [20])
-    edit.apply(labels)
-    history.push(edit)
-    assert history.redo(labels) is None
+        history.apply(edit)
+    history.undo()
+    history.apply(delete_objects(labels, [20]))
+    assert history.redo() is None
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from napari_seg.errors import LabelsError
+from napari_seg.imaging.deltas import LabelEdit
 from napari_seg.refine.session import CorrectionSession
 from napari_seg.refine.solver import CutParams
 
@@ -65,7 +66,7 @@ def test_a_stroke_that_changes_nothing_leaves_no_step() -> None:
     assert session.commit() is None
     session.stroke([(5, 5)], False)
     assert session.commit() is None
-    assert len(session.history) == 0
+    assert session.undo() is None
 
 
 def test_a_newer_stroke_overrules_an_older_one() -> None:
@@ -170,3 +171,71 @@ def test_zarr_labels_are_edited_in_their_box() -> None:
     assert (stored[:] == 18).sum() > 380
     session.undo()
     assert np.array_equal(stored[:], labels)
+
+
+def test_an_answer_to_an_older_stroke_is_late() -> None:
+    image, labels = scene()
+    session = CorrectionSession(image, labels)
+    first = session.add_stroke([(30, 52)], True)
+    second = session.add_stroke([(30, 53)], True)
+    assert first is not None
+    assert second is not None
+    assert session.take(first, first.solve()) is None
+    assert session.preview().is_empty
+    edit = session.take(second, second.solve())
+    assert edit is not None
+    assert edit.size > 380
+
+
+def test_a_task_is_not_disturbed_by_what_the_user_does_meanwhile() -> None:
+    image, labels = scene()
+    session = CorrectionSession(image, labels)
+    session.select(17)
+    task = session.add_stroke([(30, 25)], True)
+    assert task is not None
+    session.select(None)
+    assert task.solve().mask.sum() > 380
+    assert session.take(task, task.solve()) is None
+
+
+def test_a_stroke_drawn_further_counts_once_and_starts_from_the_same_mask() -> None:
+    image, labels = scene()
+    parts = CorrectionSession(image, labels)
+    parts.stroke([(30, 52)], True)
+    for end in range(60, 66):
+        points = [(30, x) for x in range(58, end)]
+        task = parts.add_stroke(points, False, replace=end > 60)
+        assert task is not None
+        parts.take(task, task.solve())
+    whole = CorrectionSession(image, labels)
+    whole.stroke([(30, 52)], True)
+    whole.stroke([(30, x) for x in range(58, 65)], False)
+    assert len(parts.strokes) == 2
+    assert np.array_equal(parts.preview().indices, whole.preview().indices)
+
+
+class Recorder:
+    """A history that belongs to somebody else, as a viewer's does."""
+
+    def __init__(self) -> None:
+        self.applied: list[LabelEdit] = []
+
+    def apply(self, edit: LabelEdit) -> None:
+        self.applied.append(edit)
+
+    def undo(self) -> LabelEdit | None:
+        return self.applied.pop()
+
+    def redo(self) -> LabelEdit | None:
+        return None
+
+
+def test_edits_go_through_the_history_that_is_given() -> None:
+    image, labels = scene()
+    recorder = Recorder()
+    session = CorrectionSession(image, labels, history=recorder)
+    session.stroke([(30, 52)], True)
+    edit = session.commit()
+    assert recorder.applied == [edit]
+    assert np.array_equal(labels, scene()[1])
+    assert session.undo() is edit
