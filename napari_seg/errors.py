@@ -64,3 +64,11 @@ class DeviceError(NapariSegError):
 
 class FormatError(NapariSegError):
     """A file is not in a format that can be read or written."""
+
+
+class OffloadError(NapariSegError):
+    """The helper process ended during a calculation, or could not be used."""
+
+
+class OffloadCancelled(OffloadError):
+    """Somebody stopped a calculation of the helper process: no fault of it."""
