@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_seg.imaging.slabs import Box, box_shape, moved, slabs
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-Box = tuple[slice, ...]
-"""Half-open region of an array: one slice with start and stop for each axis."""
+__all__ = ["Box", "LabelEdit", "bounding_box", "join_edit", "make_edit"]
+
+Change = tuple[Box, "NDArray[Any]", "NDArray[Any]"]
+"""A piece of the labels, and its ids before and after."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,8 @@ class LabelEdit:
     box : tuple of slice
         Bounding box of the changed pixels; empty slices where nothing changes.
     packed_mask, packed_before, packed_after : bytes
-        Changed pixels within the box, and their ids in C order.
+        Changed pixels within the box, each plane of the first axis in whole bytes,
+        and their ids in C order.
     dtype : dtype
         Of the ids.
     """
@@ -43,12 +48,12 @@ class LabelEdit:
     @property
     def shape(self) -> tuple[int, ...]:
         """Shape of the bounding box."""
-        return tuple(s.stop - s.start for s in self.box)
+        return box_shape(self.box)
 
-    @cached_property
+    @property
     def size(self) -> int:
         """Number of changed pixels."""
-        return int(np.count_nonzero(self.mask))
+        return len(self.before)
 
     @property
     def is_empty(self) -> bool:
@@ -63,9 +68,7 @@ class LabelEdit:
     @property
     def mask(self) -> NDArray[np.bool_]:
         """Changed pixels, of the shape of the box."""
-        bits = np.frombuffer(zlib.decompress(self.packed_mask), np.uint8)
-        count = int(np.prod(self.shape))
-        return np.unpackbits(bits, count=count).astype(bool).reshape(self.shape)
+        return self._planes(self._bits())
 
     @property
     def before(self) -> NDArray[np.integer]:
@@ -95,12 +98,47 @@ class LabelEdit:
         )
 
     def apply(self, labels: Any) -> None:
-        """Write the edit into labels (NumPy, zarr: read and written in the box)."""
+        """Write the edit into labels (NumPy, zarr), slab by slab."""
+        after = self.after
+        for slab, mask, part in self._slabs(labels):
+            if isinstance(labels, np.ndarray):
+                labels[slab][mask] = after[part]
+            else:
+                block = np.array(labels[slab])
+                block[mask] = after[part]
+                labels[slab] = block
+
+    def fits(self, labels: Any) -> bool:
+        """Whether the labels hold what they held when the edit was made."""
+        before = self.before
+        return all(
+            np.array_equal(np.asarray(labels[slab])[mask], before[part])
+            for slab, mask, part in self._slabs(labels)
+        )
+
+    def _slabs(self, labels: Any) -> Iterator[tuple[Box, NDArray[np.bool_], slice]]:
+        """Give changed slabs of the box, their masks, and where their ids begin."""
         if self.is_empty:
             return
-        block = np.array(labels[self.box])
-        block[self.mask] = self.after
-        labels[self.box] = block
+        bits = self._bits()
+        start = 0
+        for slab in slabs(labels, self.box):
+            first = self.box[0].start
+            here = bits[slab[0].start - first : slab[0].stop - first]
+            if here.any():
+                mask = self._planes(here)
+                count = int(np.count_nonzero(mask))
+                yield slab, mask, slice(start, start + count)
+                start += count
+
+    def _bits(self) -> NDArray[np.uint8]:
+        data = np.frombuffer(zlib.decompress(self.packed_mask), np.uint8)
+        return data.reshape(self.shape[0], -(-prod(self.shape[1:]) // 8))
+
+    def _planes(self, bits: NDArray[np.uint8]) -> NDArray[np.bool_]:
+        count = prod(self.shape[1:])
+        flat = np.unpackbits(bits, axis=1, count=count)
+        return flat.view(bool).reshape(len(bits), *self.shape[1:])
 
 
 def make_edit(
@@ -117,30 +155,83 @@ def make_edit(
     before, after : ndarray of int, same shape
         The piece in both states.
     """
-    changed = before != after
-    tight = bounding_box(changed)
-    mask = changed[tight]
+    piece = moved(tuple(slice(0, n) for n in before.shape), start)
+    return join_edit(name, [(piece, before, after)], before.dtype, before.ndim)
+
+
+def join_edit(
+    name: str, changes: Iterable[Change], dtype: np.dtype[Any], ndim: int
+) -> LabelEdit:
+    """Return one edit for the changes of several pieces.
+
+    Parameters
+    ----------
+    name : str
+        What was done.
+    changes : iterable of (box, before, after)
+        Pieces in the order of the first axis, which do not overlap along it. They
+        are asked for one by one, and only what changes is kept.
+    dtype : dtype
+        Of the labels.
+    ndim : int
+        Of the labels.
+    """
+    boxes: list[Box] = []
+    masks: list[NDArray[np.bool_]] = []
+    befores, afters = [np.empty(0, dtype)], [np.empty(0, dtype)]
+    for piece, before, after in changes:
+        changed = before != after
+        tight = bounding_box(changed)
+        if 0 in box_shape(tight):
+            continue
+        mask = changed[tight]
+        boxes.append(moved(tight, [s.start for s in piece]))
+        masks.append(mask)
+        befores.append(before[tight][mask])
+        afters.append(after[tight][mask].astype(dtype))
+    box = _hull(boxes) if boxes else (slice(0, 0),) * ndim
     return LabelEdit(
         name=name,
-        box=tuple(
-            slice(s.start + o, s.stop + o) for s, o in zip(tight, start, strict=True)
-        ),
+        box=box,
         # Level 1: masks shrink twentyfold, and live edits cannot wait for more.
-        packed_mask=zlib.compress(np.packbits(mask).tobytes(), 1),
-        packed_before=zlib.compress(before[tight][mask].tobytes(), 1),
-        packed_after=zlib.compress(
-            after[tight][mask].astype(before.dtype).tobytes(), 1
-        ),
-        dtype=before.dtype,
+        packed_mask=zlib.compress(_packed_bits(box, boxes, masks), 1),
+        packed_before=zlib.compress(np.concatenate(befores).tobytes(), 1),
+        packed_after=zlib.compress(np.concatenate(afters).tobytes(), 1),
+        dtype=dtype,
     )
 
 
 def bounding_box(mask: NDArray[np.bool_]) -> Box:
     """Return the smallest box around the true pixels; empty slices without any."""
-    sides = []
+    sides: list[slice] = []
+    rest: NDArray[np.bool_] = mask
     for axis in range(mask.ndim):
-        others = tuple(a for a in range(mask.ndim) if a != axis)
-        filled = np.flatnonzero(mask.any(axis=others))
-        first, last = (filled[0], filled[-1]) if len(filled) else (0, -1)
-        sides.append(slice(int(first), int(last) + 1))
+        # The planes along one axis, joined, tell about all axes that follow.
+        filled = np.flatnonzero(rest.any(axis=tuple(range(1, rest.ndim))))
+        if not len(filled):
+            return tuple(slice(0, 0) for _ in mask.shape)
+        sides.append(slice(int(filled[0]), int(filled[-1]) + 1))
+        if axis < mask.ndim - 1:
+            rest = np.asarray(rest[sides[-1]].any(axis=0))
     return tuple(sides)
+
+
+def _hull(boxes: Sequence[Box]) -> Box:
+    return tuple(
+        slice(min(s.start for s in sides), max(s.stop for s in sides))
+        for sides in zip(*boxes, strict=True)
+    )
+
+
+def _packed_bits(
+    box: Box, boxes: Sequence[Box], masks: Sequence[NDArray[np.bool_]]
+) -> bytes:
+    """Put masks of pieces into their common box, eight pixels to the byte."""
+    shape = box_shape(box)
+    bits = np.zeros((shape[0], -(-prod(shape[1:]) // 8)), np.uint8)
+    for piece, mask in zip(boxes, masks, strict=True):
+        here = moved(piece, [-s.start for s in box])
+        plane = np.zeros((box_shape(here)[0], *shape[1:]), bool)
+        plane[(slice(None), *here[1:])] = mask
+        bits[here[0]] = np.packbits(plane.reshape(len(plane), -1), axis=1)
+    return bits.tobytes()

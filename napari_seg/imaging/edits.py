@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import ndimage
 
 from napari_seg.errors import LabelsError
-from napari_seg.imaging.deltas import Box, LabelEdit, bounding_box, make_edit
+from napari_seg.imaging.deltas import (
+    Change,
+    LabelEdit,
+    bounding_box,
+    join_edit,
+    make_edit,
+)
+from napari_seg.imaging.objects import ids_in, is_any_of, next_free_id, object_box
+from napari_seg.imaging.slabs import (
+    Box,
+    box_shape,
+    check_integers,
+    moved,
+    slabs,
+    whole,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,6 +36,7 @@ __all__ = [
     "bounding_box",
     "delete_objects",
     "fill_holes",
+    "ids_in",
     "keep_largest_part",
     "make_edit",
     "merge_objects",
@@ -29,24 +45,6 @@ __all__ = [
     "smooth_object",
     "split_object",
 ]
-
-
-def next_free_id(labels: Any) -> int:
-    """Return the id after the highest one; a free gap if the dtype ends there."""
-    array = np.asarray(labels)
-    _check_integers(array)
-    highest = int(array.max(initial=0))
-    if highest < np.iinfo(array.dtype).max:
-        return highest + 1
-    used = np.unique(array[array > 0])
-    free = np.flatnonzero(used != np.arange(1, len(used) + 1))
-    if not len(free):
-        raise LabelsError(
-            "Every id of the labels is taken",
-            f"{array.dtype} labels with {len(used)} objects",
-            "Convert the labels to int32.",
-        )
-    return int(free[0]) + 1
 
 
 def add_object(
@@ -98,19 +96,41 @@ def merge_objects(
     *,
     into: int | None = None,
     locked: Iterable[int] = (),
+    within: Box | None = None,
 ) -> LabelEdit:
-    """Give several objects one id: `into`, or the first of `ids`."""
-    _check_unlocked(ids, locked)
+    """Give several objects one id: `into`, or the first of `ids`.
+
+    Parameters
+    ----------
+    labels : array of int
+        Current labels.
+    ids : sequence of int
+        Objects to join.
+    into : int, optional
+        Their common id, which may be new.
+    locked : iterable of int, optional
+        Ids that keep every pixel.
+    within : tuple of slice, optional
+        Where to look for them, e.g. one plane of a volume.
+    """
+    if not len(ids):
+        raise LabelsError("There is nothing to merge", remedy="Choose two objects.")
     target = ids[0] if into is None else into
-    return _repaint(labels, [i for i in ids if i != target], target, "merge")
+    _check_unlocked([*ids, target], locked)
+    others = [i for i in ids if i != target]
+    return _repaint(labels, others, target, "merge", within)
 
 
 def delete_objects(
-    labels: Any, ids: Sequence[int], *, locked: Iterable[int] = ()
+    labels: Any,
+    ids: Sequence[int],
+    *,
+    locked: Iterable[int] = (),
+    within: Box | None = None,
 ) -> LabelEdit:
-    """Turn objects into background."""
+    """Turn objects into background, everywhere or only within a box."""
     _check_unlocked(ids, locked)
-    return _repaint(labels, ids, 0, "delete")
+    return _repaint(labels, ids, 0, "delete", within)
 
 
 def split_object(
@@ -178,33 +198,38 @@ def smooth_object(
     object_id: int,
     *,
     sigma_px: float = 1.5,
+    spacing: Sequence[float] | None = None,
     locked: Iterable[int] = (),
     within: Box | None = None,
 ) -> LabelEdit:
-    """Smooth the outline of an object with a Gaussian; its neighbours stay."""
+    """Smooth the outline of an object with a Gaussian; its neighbours stay.
+
+    Parameters
+    ----------
+    labels : array of int
+        Current labels.
+    object_id : int
+        The object to smooth.
+    sigma_px : float, optional
+        Width of the Gaussian, in the shortest side of a voxel.
+    spacing : sequence of float, optional
+        Size of a voxel along each axis, in any unit: along coarse axes the outline
+        is smoothed over fewer voxels.
+    locked : iterable of int, optional
+        Ids that keep every pixel.
+    within : tuple of slice, optional
+        Smooth only here, e.g. in one plane of a volume.
+    """
+    steps = np.ones(len(labels.shape)) if spacing is None else np.asarray(spacing)
+    sigmas = sigma_px * steps.min() / steps
 
     def smoothed(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
         # A single plane must not be averaged with emptiness above and below.
-        sigma = [sigma_px if n > 1 else 0.0 for n in mask.shape]
+        sigma = [s if n > 1 else 0.0 for s, n in zip(sigmas, mask.shape, strict=True)]
         return np.asarray(ndimage.gaussian_filter(mask.astype(np.float32), sigma) > 0.5)
 
     rim = int(np.ceil(3 * sigma_px))
     return _reshape(labels, object_id, "smooth", smoothed, locked, within, rim)
-
-
-def object_box(
-    labels: Any,
-    object_id: int,
-    within: Box | None = None,
-    near: Sequence[int] | None = None,
-) -> Box:
-    """Return the bounding box of an object; empty slices if it is not there."""
-    piece = within or tuple(slice(0, n) for n in labels.shape)
-    found = bounding_box(np.asarray(labels[piece]) == object_id)
-    return tuple(
-        slice(s.start + p.start, s.stop + p.start)
-        for s, p in zip(found, piece, strict=True)
-    )
 
 
 def _filled(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -230,7 +255,7 @@ def _reshape(
 ) -> LabelEdit:
     """Edit one object's mask, in its bounding box and a rim around it."""
     _check_unlocked([object_id], locked)
-    limits = within or tuple(slice(0, n) for n in labels.shape)
+    limits = within or whole(labels)
     tight = object_box(labels, object_id, within)
     # An object of one plane is edited as an image: no rim above and below.
     rims = [rim if s.stop - s.start > 1 else 0 for s in tight]
@@ -242,15 +267,27 @@ def _reshape(
     return add_object(labels, [s.start for s in box], mask, object_id, name=name)
 
 
-def _repaint(labels: Any, ids: Sequence[int], target: int, name: str) -> LabelEdit:
-    array = np.asarray(labels)
-    _check_integers(array)
-    hit = np.isin(array, np.asarray([i for i in ids if i > 0], array.dtype))
-    box = bounding_box(hit)
-    before = np.array(array[box])
-    _check_fits(before, target)
-    after = np.where(hit[box], before.dtype.type(target), before)
-    return make_edit(name, [s.start for s in box], before, after)
+def _repaint(
+    labels: Any, ids: Sequence[int], target: int, name: str, within: Box | None
+) -> LabelEdit:
+    """Give all pixels of some ids another id, slab by slab."""
+    check_integers(labels)
+    dtype = np.dtype(labels.dtype)
+    most = np.iinfo(dtype).max
+    wanted = np.array(sorted({i for i in ids if 0 < i <= most}), dtype)
+
+    def changes() -> Iterator[Change]:
+        for slab in slabs(labels, within or whole(labels)):
+            before = np.asarray(labels[slab])
+            hit = is_any_of(before, wanted)
+            tight = bounding_box(hit)
+            if 0 not in box_shape(tight):
+                before = before[tight]
+                after = np.where(hit[tight], dtype.type(target), before)
+                yield moved(tight, [s.start for s in slab]), before, after
+
+    _check_fits(labels, target)
+    return join_edit(name, changes(), dtype, len(labels.shape))
 
 
 def _check_unlocked(ids: Iterable[int], locked: Iterable[int]) -> None:
@@ -263,18 +300,12 @@ def _check_unlocked(ids: Iterable[int], locked: Iterable[int]) -> None:
         )
 
 
-def _check_integers(labels: NDArray[Any]) -> None:
-    if labels.dtype.kind not in "iu":
-        raise LabelsError(
-            "Labels must be integers", str(labels.dtype), "Convert them to int32."
-        )
-
-
-def _check_fits(labels: NDArray[Any], object_id: int) -> None:
-    _check_integers(labels)
-    if not 0 <= object_id <= np.iinfo(labels.dtype).max:
+def _check_fits(labels: Any, object_id: int) -> None:
+    check_integers(labels)
+    dtype = np.dtype(labels.dtype)
+    if not 0 <= object_id <= np.iinfo(dtype).max:
         raise LabelsError(
             "The id does not fit the labels",
-            f"id {object_id} in {labels.dtype} labels",
+            f"id {object_id} in {dtype} labels",
             "Convert the labels to int32.",
         )
