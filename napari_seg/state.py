@@ -166,13 +166,30 @@ class Remembered:
 
         A folder that cannot be written is not worth interrupting the user.
         """
-        content = {
-            "model": settings.model,
-            "device": settings.device,
-            "advanced": asdict(settings.advanced),
-        }
+        self._keep(
+            model=settings.model,
+            device=settings.device,
+            advanced=asdict(settings.advanced),
+        )
+
+    def restore_correct(self) -> CorrectSettings:
+        """Return what was remembered of the Correct panel."""
+        stored = self._read().get("correct")
+        values: dict[str, Any] = {}
+        for known in fields(CorrectSettings):
+            value = stored.get(known.name) if isinstance(stored, dict) else None
+            if type(value) is type(known.default) and _is_sane(known.name, value):
+                values[known.name] = value
+        return CorrectSettings(**values)
+
+    def store_correct(self, settings: CorrectSettings) -> None:
+        """Remember the settings of the Correct panel."""
+        self._keep(correct=asdict(settings))
+
+    def _keep(self, **content: Any) -> None:
+        """Write some values, leaving the others as they are."""
         with suppress(OSError):
-            self._write(json.dumps(content, indent=1))
+            self._write(json.dumps(self._read() | content, indent=1))
 
     def _read(self) -> dict[str, Any]:
         # ValueError covers broken JSON and broken UTF-8 alike.
@@ -193,6 +210,18 @@ class Remembered:
         except OSError:
             Path(name).unlink(missing_ok=True)
             raise
+
+
+@dataclass(frozen=True)
+class CorrectSettings:
+    """What the Correct panel remembers."""
+
+    brush_px: float = 3.0
+    """Radius of the brush, in pixels of the labels."""
+    overwrite: bool = False
+    """Whether an object may take pixels of others that are not locked."""
+    is_volume: bool = False
+    """Whether strokes act on the whole volume instead of the plane shown."""
 
 
 def _advanced_from(stored: object) -> Advanced:
@@ -216,5 +245,6 @@ ADVANCED_RANGES: dict[str, tuple[float, float]] = {
     "tile_px": (64, 2048),
     "batch": (0, 64),
     "seed_threshold": (0.0, 1.0),
+    "brush_px": (0.5, 100.0),
 }
-"""Smallest and largest value of each number in `Advanced`."""
+"""Smallest and largest value of each number that is remembered."""

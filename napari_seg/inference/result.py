@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,7 @@ from napari_seg.errors import ImageError
 from napari_seg.imaging.axes import PlaneIndex, iter_planes, plane_selection
 from napari_seg.imaging.instances import InstanceParams, probabilities_to_labels
 from napari_seg.imaging.linking import UnionFind
-from napari_seg.imaging.rescale import resample_plane
+from napari_seg.imaging.rescale import plan_axes, resample, resample_plane
 from napari_seg.inference.assembly import PlaneAssembler
 from napari_seg.inference.numbering import iter_number
 from napari_seg.inference.planes import (
@@ -23,6 +23,9 @@ from napari_seg.inference.planes import (
     region_of,
 )
 from napari_seg.types import Progress
+
+if TYPE_CHECKING:
+    from napari_seg.imaging.deltas import Box
 
 Labels = NDArray[np.int32]
 
@@ -63,6 +66,35 @@ class Segmentation:
                 target = target.transpose(0, 2, 1)
             target[...] = resample_plane(self.probabilities_of(plane), target.shape[1:])
         return result
+
+    def probability_in(self, box: Box, index: int = 0) -> NDArray[np.float32]:
+        """Return one class's probability in a box of the labels.
+
+        Parameters
+        ----------
+        box : tuple of slice
+            With start and stop, one for each axis of the labels.
+        index : int, optional
+            Number of the class; 0 is background.
+
+        Returns
+        -------
+        ndarray of float32, shape of the box
+        """
+        sides = dict(zip(self.axes, box, strict=True))
+        sizes = dict(zip(self.axes, self.labels.shape, strict=True))
+        leading = [axis for axis in "TZ" if axis in sides]
+        parts: tuple[Any, ...] = (index, *(sides[axis] for axis in leading))
+        kept = self._kept()[parts]
+        axes = plan_axes(kept.shape[-2:], (sizes["Y"], sizes["X"]))
+        window = sides["Y"], sides["X"]
+        rows, columns = (
+            slice(*a.source_span(w.start, w.stop))
+            for a, w in zip(axes, window, strict=True)
+        )
+        found = resample(kept[..., rows, columns], axes, window)
+        order = [*leading, "Y", "X"]
+        return found.transpose([order.index(axis) for axis in self.axes])
 
     def probabilities_of(self, plane: PlaneIndex) -> NDArray[np.float32]:
         """Return (K, rows, columns) of one plane in the resolution of the network."""

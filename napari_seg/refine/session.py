@@ -119,7 +119,7 @@ class CorrectionSession:
         near : sequence of int, optional
             A voxel of the object: spares a search through all labels.
         box : tuple of slice, optional
-            Where the object lies if known; empty slices for a new one.
+            Where the object lies, if known.
 
         Returns
         -------
@@ -132,13 +132,25 @@ class CorrectionSession:
                 f"object {object_id}",
                 "Unlock it first.",
             )
-        self.cancel()
         if object_id is None:
             object_id, box = next_free_id(self.labels), None
         elif box is None:
             box = object_box(self.labels, object_id, self.within, near)
-        self.object_id, self._known_box = object_id, box
+        self.take_up(object_id, box)
         return object_id
+
+    def take_up(self, object_id: int, box: Box | None = None) -> None:
+        """Correct an object without looking for it: strokes will show where it is.
+
+        Parameters
+        ----------
+        object_id : int
+            The object; if it is locked, nothing can be committed.
+        box : tuple of slice, optional
+            Where it lies, if known.
+        """
+        self.cancel()
+        self.object_id, self._known_box = object_id, box
 
     @property
     def strokes(self) -> tuple[Stroke, ...]:
