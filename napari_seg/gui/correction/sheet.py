@@ -1,0 +1,187 @@
+"""The layer that ink is on: its place over the labels, and what reaches the screen."""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from napari.components import ViewerModel
+from napari.layers import Labels
+from napari.utils.transforms import Affine
+from numpy.typing import NDArray
+
+from napari_seg.gui.correction.boxes import box_at, empty_box, holds, shifted
+from napari_seg.gui.correction.pigments import pigment_colormap
+from napari_seg.gui.repaint import repaint
+from napari_seg.gui.view import displayed_axes
+from napari_seg.imaging.deltas import Box, bounding_box
+
+LAYER_NAME = "correction preview"
+_METADATA_KEY = "napari_seg_ink"
+_WHOLE_PX = 1536
+"""Up to this side the sheet is as large as the labels, and never has to move."""
+_WHOLE_BYTES = 512 * 2**20
+"""Of a sheet over all planes. What was never drawn on takes no memory."""
+_MARGIN_PX = 256
+"""Around what is drawn, where the sheet is not as large as the labels."""
+
+
+def is_sheet(layer: Any) -> bool:
+    """Whether a layer is for ink, and so nobody's labels."""
+    return _METADATA_KEY in layer.metadata
+
+
+class Sheet:
+    """A labels layer of pigments over a labels layer of objects.
+
+    Only pixels that change are sent to the screen, which takes about a millisecond.
+    Moving the sheet takes ten: it is as large as the labels where they are small, and
+    grows with a margin where they are large.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+        Gets the layer when the sheet is first placed.
+    labels : Labels
+        What it lies on, and follows when that is moved.
+    """
+
+    def __init__(self, viewer: ViewerModel, labels: Labels) -> None:
+        self._viewer = viewer
+        self._labels = labels
+        self.layer: Labels | None = None
+        self._start = np.zeros(labels.ndim, np.intp)
+        viewer.layers.events.removed.connect(self._on_removed)
+        self._place_events = [
+            getattr(labels.events, name)
+            for name in ("scale", "translate", "rotate", "shear", "affine", "units")
+        ]
+        for event in self._place_events:
+            event.connect(self._on_labels_moved)
+
+    def close(self) -> None:
+        """Remove the layer and let go of the viewer; a second time does nothing."""
+        for event in self._place_events:
+            event.disconnect(self._on_labels_moved)
+        self._place_events = []
+        self._viewer.layers.events.removed.disconnect(self._on_removed)
+        if self.layer is not None:
+            self._viewer.layers.remove(self.layer)
+            self.layer = None
+
+    def holds(self, box: Box) -> bool:
+        """Whether a box of the labels is on the sheet."""
+        if self.layer is None:
+            return False
+        return holds(box_at(self._start, self.layer.data.shape), box)
+
+    def write(self, box: Box, pigments: NDArray[np.uint8]) -> None:
+        """Show other pigments in a box of the labels that is on the sheet."""
+        assert self.layer is not None
+        own = shifted(box, -self._start)
+        there = self.layer.data[own]
+        changed = bounding_box(pigments != there)
+        if changed[0].stop > changed[0].start:
+            there[changed] = pigments[changed]
+            repaint(self.layer, shifted(changed, [s.start for s in own]))
+
+    def place(self, needed: Box | None, paint: Callable[[NDArray, Box], None]) -> None:
+        """Let the sheet cover a box of the labels.
+
+        Parameters
+        ----------
+        needed : tuple of slice, optional
+            What must be on it; None if nothing.
+        paint : callable
+            Takes an empty array and the box of the labels it is for, and draws.
+        """
+        box = self._plan(needed)
+        data = _untouched([s.stop - s.start for s in box])
+        paint(data, box)
+        self._start = np.array([s.start for s in box], np.intp)
+        if self.layer is None:
+            self._add(data)
+            return
+        # One change of its extent instead of two, for the whole window follows it.
+        with self.layer.events.blocker_all():
+            self.layer.data = data
+        self.layer.translate = self._transform()["translate"]
+
+    def _plan(self, needed: Box | None) -> Box:
+        """Return where the sheet should be, so that it seldom has to move."""
+        shape = self._labels.data.shape
+        place = list(needed or empty_box(len(shape)))
+        if self._viewer.dims.ndisplay == 3:
+            # There all of the sheet is rendered, so the less the better.
+            return tuple(place)
+        shown = displayed_axes(self._viewer, self._labels)
+        for axis in shown:
+            low, high = place[axis].start - _MARGIN_PX, place[axis].stop + _MARGIN_PX
+            is_small = shape[axis] <= _WHOLE_PX
+            place[axis] = slice(
+                0 if is_small else max(0, low),
+                shape[axis] if is_small else min(shape[axis], high),
+            )
+        for axis in (i for i in reversed(range(len(shape))) if i not in shown):
+            whole = [*place[:axis], slice(0, shape[axis]), *place[axis + 1 :]]
+            if np.prod([float(s.stop - s.start) for s in whole]) <= _WHOLE_BYTES:
+                place = whole
+        return tuple(place)
+
+    def _add(self, data: NDArray[np.uint8]) -> None:
+        selection = self._viewer.layers.selection
+        active, selected = selection.active, set(selection)
+        sheet = Labels(
+            data,
+            name=LAYER_NAME,
+            metadata={_METADATA_KEY: True},
+            colormap=pigment_colormap(),
+            opacity=1.0,
+            units=self._labels.units,
+            axis_labels=self._labels.axis_labels,
+            **self._transform(),
+        )
+        # What a brush changed here would be nobody's.
+        sheet.editable = False
+        self._viewer.layers.append(sheet)
+        self.layer = sheet
+        # napari selects what is new, but the user goes on with what she had.
+        selection.active = active
+        selection.update(selected)
+
+    def _transform(self) -> dict[str, Any]:
+        """Return what puts the sheet where it belongs on the labels."""
+        labels = self._labels
+        to_world = Affine(scale=labels.scale, rotate=labels.rotate, shear=labels.shear)
+        offset = to_world.linear_matrix @ self._start
+        return {
+            "scale": labels.scale,
+            "rotate": labels.rotate,
+            "shear": labels.shear,
+            "affine": labels.affine,
+            "translate": np.asarray(labels.translate) + offset,
+        }
+
+    def _on_labels_moved(self, event: Any = None) -> None:
+        if self.layer is not None:
+            for name, value in self._transform().items():
+                setattr(self.layer, name, value)
+            self.layer.units = self._labels.units
+
+    def _on_removed(self, event: Any) -> None:
+        if event.value is self.layer:
+            self.layer = None
+
+
+def _untouched(shape: Sequence[int]) -> NDArray[np.uint8]:
+    """Return zeros that take memory, and time, only where they are written.
+
+    Not `np.zeros`: Linux gives that huge pages, and clears all two megabytes of one
+    for a single pixel. A preview through forty planes took 70 ms for that.
+    """
+    buffer = mmap.mmap(-1, int(np.prod(shape)))
+    if hasattr(mmap, "MADV_NOHUGEPAGE"):
+        buffer.madvise(mmap.MADV_NOHUGEPAGE)
+    return np.frombuffer(buffer, np.uint8).reshape(shape)
