@@ -94,8 +94,8 @@ class Trace:
 
 
 def thick_line(
-    start: Sequence[float],
-    stop: Sequence[float],
+    start: Sequence[float] | NDArray[np.float64],
+    stop: Sequence[float] | NDArray[np.float64],
     radius_px: float,
     spacing: Sequence[float] = (1.0, 1.0),
 ) -> NDArray[np.intp]:
@@ -126,7 +126,8 @@ def thick_line(
 
 
 def rectangle_border(
-    corner: Sequence[float], opposite: Sequence[float]
+    corner: Sequence[float] | NDArray[np.float64],
+    opposite: Sequence[float] | NDArray[np.float64],
 ) -> NDArray[np.intp]:
     """Return the pixels on the border of a rectangle, shape (N, 2)."""
     corners = np.rint(np.array([corner, opposite], float)).astype(np.intp)
