@@ -1,11 +1,15 @@
-"""A robot that corrects one object by clicking where the largest error is."""
+"""A robot that corrects one object by clicking where the largest error is.
+
+It knows the truth; the tools it drives see only its clicks: pixels and a side.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING
 
 import numpy as np
 from edt import edt
@@ -19,8 +23,47 @@ if TYPE_CHECKING:
 MOST_CLICKS = 20
 RADIUS_PX = 2.0
 
-Tool = Callable[["NDArray[np.intp]", bool], "NDArray[np.bool_]"]
-"""Takes a click and whether it is positive, returns the mask so far."""
+
+class Rule(Enum):
+    """Which pixels a click marks."""
+
+    FITTED = "fitted"
+    """A disc of 2 px, smaller where the error is narrower: no pixel of it is wrong, and
+    it tells no more of the outline than the click itself."""
+    PLAIN = "plain"
+    """A disc of 2 px, which at thin rims marks pixels of the other side, too."""
+    CLIPPED = "clipped"
+    """The pixels of the plain disc on the clicked side of the true outline: tells the
+    tools where the outline is, so it is here only to compare with."""
+    POINT = "point"
+    """One pixel."""
+
+
+@dataclass(frozen=True)
+class Click:
+    """What the user tells a tool.
+
+    Parameters
+    ----------
+    centre : ndarray of int, shape (ndim,)
+        Clicked pixel.
+    points : ndarray of int, shape (N, ndim)
+        Pixels marked, the centre among them.
+    positive : bool
+        Whether they belong to the object.
+    depth : float
+        Distance from the centre to the border of the clicked error, in units of
+        spacing: what a user of a plain brush would set its radius to.
+    """
+
+    centre: NDArray[np.intp]
+    points: NDArray[np.intp]
+    positive: bool
+    depth: float
+
+
+Tool = Callable[[Click], "NDArray[np.bool_]"]
+"""Takes a click and returns the mask so far."""
 
 
 @dataclass(frozen=True)
@@ -30,18 +73,22 @@ class Trial:
     Parameters
     ----------
     scores : tuple of float
-        IoU after each click, up to the first that reaches the last quality.
-    seconds : float
-        Mean time of a click.
+        IoU before the first click and after each one, up to the first that reaches
+        the quality aimed at.
+    seconds : tuple of float
+        Time of each click.
+    mask : ndarray of bool
+        The object after the last click.
     """
 
     scores: tuple[float, ...]
-    seconds: float
+    seconds: tuple[float, ...]
+    mask: NDArray[np.bool_] = field(repr=False)
 
     def clicks(self, quality: float) -> int:
         """Return the clicks needed to reach an IoU, `MOST_CLICKS` where never."""
-        reached = [i for i, s in enumerate(self.scores, 1) if s >= quality]
-        return reached[0] if reached else MOST_CLICKS
+        reached = (i for i, score in enumerate(self.scores) if score >= quality)
+        return next(reached, MOST_CLICKS)
 
     def failed(self, quality: float) -> bool:
         """Tell whether the IoU was never reached."""
@@ -53,21 +100,69 @@ def next_click(
     truth: NDArray[np.bool_],
     clicked: NDArray[np.bool_],
     spacing: Sequence[float],
-) -> tuple[NDArray[np.intp], bool]:
-    """Return the middle of the largest error, and whether it is missing object."""
-    best: tuple[int, NDArray[np.bool_], bool] | None = None
-    for error, positive in ((truth & ~mask, True), (mask & ~truth, False)):
-        parts, count = ndimage.label(error)
-        if count:
-            sizes = np.bincount(parts.ravel())[1:]
-            size = int(sizes.max())
-            if best is None or size > best[0]:
-                best = size, parts == 1 + sizes.argmax(), positive
-    assert best is not None
-    _, region, positive = best
-    depth = edt(region, anisotropy=tuple(spacing), black_border=True)
+    rule: Rule = Rule.FITTED,
+) -> Click | None:
+    """Return a click in the middle of the largest error.
+
+    Parameters
+    ----------
+    mask, truth : ndarray of bool
+        The object as it is, and as it should be.
+    clicked : ndarray of bool
+        Pixels clicked before, which are not clicked again.
+    spacing : sequence of float
+        Voxel size in units of its shortest side.
+    rule : Rule, optional
+        Which pixels the click marks.
+
+    Returns
+    -------
+    Click or None
+        None where nothing wrong is left that was not clicked before.
+    """
+    errors = []
+    for wrong, positive in ((truth & ~mask, True), (mask & ~truth, False)):
+        parts, count = ndimage.label(wrong)
+        sizes = np.bincount(parts.ravel(), minlength=count + 1)
+        fresh = np.unique(parts[~clicked])
+        errors += [(int(sizes[i]), positive, parts, int(i)) for i in fresh if i > 0]
+    if not errors:
+        return None
+    # Of errors of one size the missing one comes first.
+    _, positive, parts, number = max(errors, key=lambda error: error[:2])
+    depth = edt(parts == number, anisotropy=tuple(spacing), black_border=True)
     depth[clicked] = 0
-    return np.array(np.unravel_index(depth.argmax(), depth.shape)), positive
+    flat = int(depth.argmax())
+    centre = np.array(np.unravel_index(flat, depth.shape), np.intp)
+    reach = float(depth.ravel()[flat])
+    side = truth if positive else ~truth
+    points = marked(centre, reach, side, spacing, rule)
+    return Click(centre, points, positive, reach)
+
+
+def marked(
+    centre: NDArray[np.intp],
+    depth: float,
+    side: NDArray[np.bool_],
+    spacing: Sequence[float],
+    rule: Rule,
+) -> NDArray[np.intp]:
+    """Return the pixels that a click marks, shape (N, ndim).
+
+    In a volume the disc lies in the plane clicked, for that is what a user sees.
+    """
+    radius = 0.0 if rule is Rule.POINT else RADIUS_PX
+    if rule is Rule.FITTED:
+        # The nearest pixel of the other side is `depth` away from the centre.
+        radius = min(radius, np.nextafter(depth, 0))
+    in_plane = disc(centre[-2:], radius, spacing[-2:])
+    above = np.broadcast_to(centre[:-2], (len(in_plane), len(centre) - 2))
+    points = np.concatenate([above, in_plane], axis=1)
+    inside = ((points >= 0) & (points < side.shape)).all(axis=1)
+    points = points[inside]
+    if rule is Rule.CLIPPED:
+        points = points[side[tuple(points.T)]]
+    return points
 
 
 def play(
@@ -75,31 +170,39 @@ def play(
     truth: NDArray[np.bool_],
     mask: NDArray[np.bool_],
     spacing: Sequence[float],
+    *,
+    rule: Rule = Rule.FITTED,
     quality: float = 0.9,
 ) -> Trial:
-    """Click until the mask has the quality, or patience ends."""
-    clicked = np.zeros(truth.shape, bool)
-    scores: list[float] = []
-    seconds = 0.0
-    while len(scores) < MOST_CLICKS and (not scores or scores[-1] < quality):
-        click, positive = next_click(mask, truth, clicked, spacing)
-        clicked[tuple(click)] = True
-        started = time.perf_counter()
-        mask = tool(click, positive)
-        seconds += time.perf_counter() - started
-        scores.append(float((mask & truth).sum() / (mask | truth).sum()))
-    return Trial(tuple(scores), seconds / len(scores))
+    """Click until the mask has the quality, or patience ends.
 
-
-def brushed(
-    click: NDArray[np.intp], side: NDArray[np.bool_], spacing: Sequence[float]
-) -> tuple[Any, ...]:
-    """Return the index of the pixels under the robot's brush.
-
-    The robot never paints over the true outline: `side` is what may be painted. Tools
-    that take every seed for certain would fail otherwise; all get the same pixels.
+    Parameters
+    ----------
+    tool : callable
+    truth : ndarray of bool
+    mask : ndarray of bool
+        The object at the beginning, empty for a new one.
+    spacing : sequence of float
+        Voxel size in units of its shortest side.
+    rule : Rule, optional
+    quality : float, optional
+        IoU aimed at.
     """
-    points = disc(click, RADIUS_PX, spacing)
-    inside = ((points >= 0) & (points < np.asarray(side.shape))).all(axis=1)
-    index = tuple(points[inside].T)
-    return tuple(axis[side[index]] for axis in index)
+    clicked = np.zeros(truth.shape, bool)
+    scores = [iou(mask, truth)]
+    seconds: list[float] = []
+    while len(seconds) < MOST_CLICKS and scores[-1] < quality:
+        click = next_click(mask, truth, clicked, spacing, rule)
+        if click is None:
+            break
+        clicked[tuple(click.centre)] = True
+        started = time.perf_counter()
+        mask = tool(click)
+        seconds.append(time.perf_counter() - started)
+        scores.append(iou(mask, truth))
+    return Trial(tuple(scores), tuple(seconds), mask)
+
+
+def iou(mask: NDArray[np.bool_], truth: NDArray[np.bool_]) -> float:
+    """Return the intersection over union of two masks, not both empty."""
+    return float(np.count_nonzero(mask & truth) / np.count_nonzero(mask | truth))
