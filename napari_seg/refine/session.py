@@ -12,6 +12,7 @@ from napari_seg.errors import LabelsError
 from napari_seg.imaging.deltas import LabelEdit, bounding_box
 from napari_seg.imaging.edits import add_object, next_free_id, object_box
 from napari_seg.imaging.history import EditHistory, History
+from napari_seg.imaging.slabs import moved
 from napari_seg.refine.box import union, volume
 from napari_seg.refine.graphcut import network_reader
 from napari_seg.refine.solver import Cut, CutParams, Known
@@ -98,9 +99,8 @@ class CorrectionSession:
         self.spacing = normal_spacing(spacing, len(shape))
         self.within = within
         self._strokes: list[Stroke] = []
+        self._answers: list[Cut | None] = []
         self._task: CutTask | None = None
-        self._cut: Cut | None = None
-        self._base: Cut | None = None
         self._known_box: Box | None = None
         self.object_id = 0
 
@@ -160,7 +160,8 @@ class CorrectionSession:
     @property
     def is_complete(self) -> bool:
         """Whether the last cut ended within its largest allowed box."""
-        return self._cut is None or self._cut.complete
+        cut = self._cut
+        return cut is None or cut.complete
 
     def stroke(self, points: Any, positive: bool) -> LabelEdit:
         """Add a stroke and return the edit that it and its forerunners suggest.
@@ -208,18 +209,26 @@ class CorrectionSession:
         if not self.object_id:
             self.select(None)
         if replace:
-            self._strokes.pop()
-        else:
-            self._base = self._cut
+            self.drop_stroke()
+        base = self._cut
         self._strokes.append(Stroke(marks, positive))
-        self._task = self._snapshot()
+        self._answers.append(None)
+        self._task = self._snapshot(base)
         return self._task
+
+    def drop_stroke(self) -> LabelEdit:
+        """Take the last stroke back; return what those before it suggest."""
+        if self._strokes:
+            self._strokes.pop()
+            self._answers.pop()
+        self._task = None
+        return self.preview()
 
     def take(self, task: CutTask, cut: Cut) -> LabelEdit | None:
         """Show the answer to a task; None if a newer stroke has made it late."""
         if task is not self._task:
             return None
-        self._cut = cut
+        self._answers[-1] = cut
         return self.preview()
 
     def preview(self) -> LabelEdit:
@@ -251,8 +260,8 @@ class CorrectionSession:
 
     def cancel(self) -> None:
         """Drop the preview and its strokes."""
-        self._strokes = []
-        self._cut = self._base = self._task = None
+        self._strokes, self._answers = [], []
+        self._task = None
 
     def apply(self, edit: LabelEdit) -> LabelEdit | None:
         """Apply any edit to the labels as one step; an empty one leaves no step."""
@@ -271,10 +280,16 @@ class CorrectionSession:
         self.cancel()
         return self.history.redo()
 
-    def _snapshot(self) -> CutTask:
+    @property
+    def _cut(self) -> Cut | None:
+        """The latest answer."""
+        answers = [cut for cut in self._answers if cut is not None]
+        return answers[-1] if answers else None
+
+    def _snapshot(self, base: Cut | None) -> CutTask:
         held = frozenset(self.locked) if self.overwrite else None
         known = Known(
-            partial(read_previous, self.labels, self.object_id, self._base),
+            partial(read_previous, self.labels, self.object_id, base),
             partial(read_forbidden, self.labels, self.object_id, held),
             self.network,
         )
@@ -284,20 +299,16 @@ class CorrectionSession:
             known,
             self.spacing,
             self.params,
-            self._start(),
+            self._start(base),
             self.within,
         )
 
-    def _start(self) -> Box | None:
+    def _start(self, base: Cut | None) -> Box | None:
         """Return the box of the object: as it was, and as the strokes made it."""
-        if self._base is None or not self._base.mask.any():
-            return self._known_box
-        tight = bounding_box(self._base.mask)
-        box = tuple(
-            slice(s.start + b.start, s.stop + b.start)
-            for s, b in zip(tight, self._base.box, strict=True)
-        )
         known = self._known_box
+        if base is None or not base.mask.any():
+            return known
+        box = moved(bounding_box(base.mask), [s.start for s in base.box])
         return union(known, box) if known is not None and volume(known) else box
 
 

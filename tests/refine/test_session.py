@@ -239,3 +239,18 @@ def test_edits_go_through_the_history_that_is_given() -> None:
     assert recorder.applied == [edit]
     assert np.array_equal(labels, scene()[1])
     assert session.undo() is edit
+
+
+def test_a_stroke_can_be_taken_back_before_it_is_kept() -> None:
+    image, labels = scene()
+    session = CorrectionSession(image, labels)
+    first = session.stroke([(30, 52)], True)
+    session.stroke([(30, 62)], False)
+    session.stroke([(22, 52)], False)
+    session.drop_stroke()
+    assert len(session.strokes) == 2
+    back = session.drop_stroke()
+    assert np.array_equal(back.indices, first.indices)
+    assert session.drop_stroke().is_empty
+    assert session.drop_stroke().is_empty
+    assert session.commit() is None

@@ -93,7 +93,7 @@ class Locks:
             size=1,
             face_color="#ffffff00",
             border_color="#ffffff00",
-            text={"string": "✓", "color": "white", "size": 14, "anchor": "center"},
+            text={"string": {"constant": "✓"}, "color": "white", "size": 14},
             scale=layer.scale,
             translate=layer.translate,
             rotate=layer.rotate,
@@ -128,7 +128,7 @@ def middles(mask: np.ndarray, box: Box, planes: int | None) -> list[tuple[int, .
             continue
         depth = ndimage.distance_transform_edt(np.pad(np.squeeze(part), 1))
         inner = depth[(slice(1, -1),) * depth.ndim].reshape(part.shape)
-        place = list(np.unravel_index(int(inner.argmax()), part.shape))
+        place = [int(i) for i in np.unravel_index(int(inner.argmax()), part.shape)]
         if planes is not None:
             place[planes] = i
         found.append(tuple(int(p) + s.start for p, s in zip(place, box, strict=True)))
