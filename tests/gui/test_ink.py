@@ -232,3 +232,17 @@ def test_ink_is_seen_in_the_window(make_napari_viewer, qtbot):
     ink.clear()
     colour = viewer.screenshot(canvas_only=True, flash=False)
     assert colour[colour.shape[0] // 2, colour.shape[1] // 2, :3].max() < 10
+
+
+def test_the_parts_of_a_split_have_the_colours_of_their_strokes(viewer):
+    labels = viewer.add_labels(np.full((10, 30), 3))
+    ink = Ink(viewer, labels)
+    strokes = [np.array([[5, 10 * i + 5]]) for i in range(3)]
+    ink.set_strokes([(p, pigments.part_stroke(i)) for i, p in enumerate(strokes)])
+    after = np.full((10, 30), 3)
+    after[:, 10:20], after[:, 20:] = 9, 8
+    ink.set_preview(make_edit("split", (0, 0), labels.data, after))
+    assert shown_at(viewer, labels, (5, 15)) == pigments.part_stroke(1)
+    assert shown_at(viewer, labels, (1, 15)) == pigments.part_fill(1)
+    assert shown_at(viewer, labels, (1, 25)) == pigments.part_fill(2)
+    assert shown_at(viewer, labels, (1, 5)) == pigments.NONE

@@ -17,7 +17,7 @@ from napari_seg.gui.correction.boxes import (
     holds,
     within,
 )
-from napari_seg.gui.correction.pigments import change_pigments, part_pigments
+from napari_seg.gui.correction.pigments import change_pigments, part_of, part_pigments
 from napari_seg.gui.correction.sheet import Sheet, is_sheet
 from napari_seg.gui.view import displayed_axes
 from napari_seg.imaging.deltas import Box, LabelEdit
@@ -92,12 +92,14 @@ class Ink:
             Not applied yet.
         object_id : int, optional
             The object it is about: what it gains is green, what it loses is striped
-            red, and its new outline is drawn. Without it every id has a colour.
+            red, and its new outline is drawn. Without it every id has a colour, that
+            of the strokes of `part_stroke` on it if there are any.
         """
         if edit is None or edit.is_empty:
             self._show(None)
         elif object_id is None:
-            self._show((part_pigments(edit.after, edit.mask), edit.box))
+            pigments = part_pigments(edit.after, edit.mask, self._parts(edit))
+            self._show((pigments, edit.box))
         else:
             box = self._around(edit.box)
             before = np.asarray(self._layer.data[box]) == object_id
@@ -114,6 +116,20 @@ class Ink:
         """Take away strokes and preview."""
         self.set_strokes(())
         self.set_preview(None)
+
+    def _parts(self, edit: LabelEdit) -> dict[int, int]:
+        """Return which part every new id is: that of the strokes on its pixels."""
+        after = np.zeros(edit.shape, edit.dtype)
+        after[edit.mask] = edit.after
+        parts: dict[int, int] = {}
+        for (points, pigment), _ in self._strokes:
+            part = part_of(pigment)
+            own = points - [s.start for s in edit.box]
+            inside = ((own >= 0) & (own < after.shape)).all(axis=1)
+            ids, counts = np.unique(after[tuple(own[inside].T)], return_counts=True)
+            if part is not None and len(ids) and ids[counts.argmax()]:
+                parts[int(ids[counts.argmax()])] = part
+        return parts
 
     def _axes(self) -> tuple[int, int]:
         """Return the axes that stripes and outlines lie in: rows and columns."""

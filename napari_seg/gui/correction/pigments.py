@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import count
 
 import numpy as np
 from napari.utils.colormaps import DirectLabelColormap
@@ -13,15 +14,16 @@ PLUS = 1
 """A stroke over what belongs to the object."""
 MINUS = 2
 """A stroke over what does not."""
-NEUTRAL = 3
+_FIRST_PART = 3
+"""From here on the strokes of a split, and then the fills that go with them."""
+NEUTRAL = 20
 """A line across objects, or the border of a rectangle."""
-GAIN = 4
+GAIN = 21
 """Pixels an edit would add to an object."""
-LOSS, LOSS_GAP = 5, 6
+LOSS, LOSS_GAP = 22, 23
 """Pixels it would take away: stripes, and what is between them."""
-OUTLINE = 7
+OUTLINE = 24
 """The border the object would have."""
-_FIRST_PART = 8
 _PARTS: tuple[tuple[float, float, float], ...] = (
     (0.25, 0.55, 1.0),
     (1.0, 0.6, 0.1),
@@ -42,6 +44,12 @@ def part_stroke(index: int) -> int:
 def part_fill(index: int) -> int:
     """Return the pigment of what would become that part."""
     return _FIRST_PART + len(_PARTS) + index % len(_PARTS)
+
+
+def part_of(pigment: int) -> int | None:
+    """Return which part of a split a stroke is for, or None."""
+    index = pigment - _FIRST_PART
+    return index if 0 <= index < len(_PARTS) else None
 
 
 def part_colour(index: int) -> tuple[float, float, float]:
@@ -93,7 +101,11 @@ def change_pigments(
     return pigments
 
 
-def part_pigments(after: NDArray[np.integer], mask: NDArray[np.bool_]) -> NDArray:
+def part_pigments(
+    after: NDArray[np.integer],
+    mask: NDArray[np.bool_],
+    parts: Mapping[int, int] | None = None,
+) -> NDArray[np.uint8]:
     """Show several objects that change at once, each in a colour of its own.
 
     Parameters
@@ -102,14 +114,19 @@ def part_pigments(after: NDArray[np.integer], mask: NDArray[np.bool_]) -> NDArra
         Ids after the change, 0 where an object goes.
     mask : ndarray of bool
         Pixels that change.
+    parts : mapping of int to int, optional
+        Which part an id is, where that is known.
     """
     pigments = np.zeros(mask.shape, np.uint8)
     ids = np.unique(after)
-    fills = np.array(
-        [part_fill(i) if label else LOSS for i, label in enumerate(ids)], np.uint8
-    )
+    known = parts or {}
+    free = (i for i in count() if i not in known.values())
+    fills = [
+        part_fill(known[label] if label in known else next(free)) if label else LOSS
+        for label in ids.tolist()
+    ]
     if len(ids):
-        pigments[mask] = fills[np.searchsorted(ids, after)]
+        pigments[mask] = np.array(fills, np.uint8)[np.searchsorted(ids, after)]
     return pigments
 
 
