@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -10,14 +10,19 @@ import numpy as np
 
 from napari_seg.errors import LabelsError
 from napari_seg.imaging.deltas import LabelEdit, bounding_box
-from napari_seg.imaging.edits import add_object, next_free_id, object_box
+from napari_seg.imaging.edits import next_free_id, object_box
 from napari_seg.imaging.history import EditHistory, History
 from napari_seg.imaging.slabs import moved
 from napari_seg.refine.box import union, volume
 from napari_seg.refine.graphcut import network_reader
 from napari_seg.refine.solver import Cut, CutParams, Known
 from napari_seg.refine.strokes import Stroke, as_points
-from napari_seg.refine.task import CutTask, read_forbidden, read_previous
+from napari_seg.refine.task import (
+    CutTask,
+    propose_edit,
+    read_forbidden,
+    read_previous,
+)
 from napari_seg.refine.volume import Volume, normal_spacing
 
 if TYPE_CHECKING:
@@ -224,12 +229,12 @@ class CorrectionSession:
         self._task = None
         return self.preview()
 
-    def take(self, task: CutTask, cut: Cut) -> LabelEdit | None:
-        """Show the answer to a task; None if a newer stroke has made it late."""
+    def take(self, task: CutTask, cut: Cut) -> bool:
+        """Take the answer to a task; False if a newer stroke has made it late."""
         if task is not self._task:
-            return None
+            return False
         self._answers[-1] = cut
-        return self.preview()
+        return True
 
     def preview(self) -> LabelEdit:
         """Return the edit that `commit` would apply to the labels as they are now."""
@@ -237,15 +242,7 @@ class CorrectionSession:
         if cut is None:
             empty = tuple(slice(0, 0) for _ in self.labels.shape)
             cut = Cut(empty, np.zeros((0,) * len(empty), bool), complete=True)
-        return add_object(
-            self.labels,
-            [s.start for s in cut.box],
-            cut.mask,
-            self.object_id,
-            locked=self.locked,
-            overwrite=self.overwrite,
-            name="cut",
-        )
+        return self._propose()(cut)
 
     def commit(self) -> LabelEdit | None:
         """Write the preview into the labels; return the edit, None if it is empty."""
@@ -280,6 +277,15 @@ class CorrectionSession:
         self.cancel()
         return self.history.redo()
 
+    def _propose(self) -> Callable[[Cut], LabelEdit]:
+        return partial(
+            propose_edit,
+            self.labels,
+            self.object_id,
+            frozenset(self.locked),
+            self.overwrite,
+        )
+
     @property
     def _cut(self) -> Cut | None:
         """The latest answer."""
@@ -301,6 +307,7 @@ class CorrectionSession:
             self.params,
             self._start(base),
             self.within,
+            self._propose(),
         )
 
     def _start(self, base: Cut | None) -> Box | None:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_seg.imaging.edits import add_object
 from napari_seg.refine.box import volume
 from napari_seg.refine.solver import Cut, CutParams, Known, Solve, cut_object
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from napari_seg.imaging.deltas import Box
+    from napari_seg.imaging.deltas import Box, LabelEdit
     from napari_seg.refine.strokes import Stroke
     from napari_seg.refine.volume import Volume
 
@@ -32,6 +34,8 @@ class CutTask:
     params: CutParams
     start: Box | None
     within: Box | None
+    propose: Callable[[Cut], LabelEdit]
+    """Turns the cut into the edit that would make it true."""
 
     def solve(self, solve: Solve | None = None) -> Cut:
         """Return the cut.
@@ -51,6 +55,21 @@ class CutTask:
             self.within,
             solve,
         )
+
+
+def propose_edit(
+    labels: Any, object_id: int, locked: frozenset[int], overwrite: bool, cut: Cut
+) -> LabelEdit:
+    """Return the edit that makes a cut the extent of an object."""
+    return add_object(
+        labels,
+        [s.start for s in cut.box],
+        cut.mask,
+        object_id,
+        locked=locked,
+        overwrite=overwrite,
+        name="cut",
+    )
 
 
 def read_previous(
