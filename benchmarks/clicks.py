@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
@@ -42,8 +41,6 @@ Map = Callable[[Callable[[Any], Any], Sequence[Any]], Iterator[Any]]
 
 def trial(tool: str, rule: Rule, piece: Piece) -> Trial:
     """Let the robot make one object with one tool."""
-    # The random walker's solver leaves rounding errors and says so.
-    warnings.filterwarnings("ignore", "The probability range", UserWarning)
     view = piece.view
     made = TOOLS[tool](view)
     return play(made, piece.truth, view.start(), view.spacing, rule=rule)
