@@ -1,19 +1,21 @@
 """The border-weight map of the U-Net paper.
 
-Ronneberger, Fischer and Brox, arXiv:1505.04597, section 3, equation 2.
+Ronneberger, Fischer and Brox, arXiv:1505.04597, section 3, equation 2. `BorderWeights`
+is the one definition: the loss, the overlay in the window and the files all use it.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
 
-import edt
 import numpy as np
-from scipy import ndimage
 
 from napari_seg.errors import LabelsError
+from napari_seg.imaging.cell_distances import two_nearest
+from napari_seg.imaging.gaps import open_gaps
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -21,14 +23,113 @@ if TYPE_CHECKING:
 NEGLIGIBLE = 9e-4
 """Border terms below this share of w0 are left out; it sets the reach of a cell."""
 
-FAR = np.float32(1e30)
-"""Stands for the squared distance to a cell that is not there."""
 
-CANVAS_PX = 65_536
-"""Pixels of one distance transform: few calls, and all of it in the cache."""
+class ClassWeights(NamedTuple):
+    """The term `wc` of the two classes."""
 
-_Window = tuple[int, tuple[slice, ...]]
-"""A cell's id and where its distances matter."""
+    background: float
+    cells: float
+
+    @classmethod
+    def of(cls, n_background: int, size: int) -> ClassWeights:
+        """Balance cells against background; 1 and 1 where one of them is missing."""
+        n_cells = size - n_background
+        if not n_background or not n_cells:
+            return cls(1.0, 1.0)
+        return cls(size / (2 * n_background), size / (2 * n_cells))
+
+
+class Borders(NamedTuple):
+    """Where the border term is, before height and width of it are chosen."""
+
+    background: NDArray[np.bool_]
+    """Pixels of no cell, of the shape of the labels."""
+    places: NDArray[np.intp]
+    """Pixels between two cells that are near enough, in C order."""
+    gaps: NDArray[np.float32]
+    """The distances ``d1 + d2`` there."""
+
+
+@dataclass(frozen=True)
+class BorderWeights:
+    """What weighs how much in the loss.
+
+    ``w(x) = wc(x) + w0 exp(-(d1(x) + d2(x))^2 / (2 sigma^2))``
+    """
+
+    w0: float = 10.0
+    """Height of the border term."""
+    sigma: float = 5.0
+    """Width of the border term, in the unit of the spacing (pixels without it)."""
+    spacing: tuple[float, ...] | None = None
+    """Distance between pixels along each axis, by default 1."""
+    balance_classes: bool = True
+    """Whether `wc` balances cells against background; otherwise it is 1."""
+    part_touching: bool = False
+    """Whether touching cells are parted by a pixel of background first, as they are in
+    training: the border term is on background only."""
+
+    @property
+    def reach(self) -> float:
+        """The border term is 0 where ``d1 + d2`` is larger, in units of `spacing`."""
+        return self.sigma * math.sqrt(-2 * math.log(NEGLIGIBLE))
+
+    def weigh(self, labels: ArrayLike) -> NDArray[np.float32]:
+        """Return the weight of every pixel of one plane or volume.
+
+        Raises
+        ------
+        LabelsError
+            For labels that are not integers in two or three dimensions, or a spacing
+            or sigma that is not positive.
+        """
+        borders = self.find_borders(labels)
+        size = borders.background.size
+        n_background = int(np.count_nonzero(borders.background))
+        return self.combine(borders, self.class_weights(n_background, size))
+
+    def class_weights(self, n_background: int, size: int) -> ClassWeights:
+        """Return `wc` for so many pixels of background among so many pixels."""
+        if not self.balance_classes:
+            return ClassWeights(1.0, 1.0)
+        return ClassWeights.of(n_background, size)
+
+    def find_borders(self, labels: ArrayLike, reach: float = 0.0) -> Borders:
+        """Return where the border term is not 0.
+
+        Parameters
+        ----------
+        labels : array_like of int, shape (Y, X) or (Z, Y, X)
+            Instance ids, 0 is background.
+        reach : float, optional
+            Largest ``d1 + d2`` to keep, if it is more than this sigma needs.
+        """
+        array = _checked_labels(labels)
+        steps = _checked_spacing(self.spacing, array.ndim)
+        if not self.sigma > 0:
+            raise LabelsError("sigma must be positive", f"{self.sigma}")
+        if self.part_touching:
+            array = open_gaps(array)
+        reach = max(reach, self.reach)
+        background = array == 0
+        nearest, second = two_nearest(array, reach, steps)
+        near = background & (second <= np.float32(reach * reach))
+        places = np.flatnonzero(near)
+        gaps = np.sqrt(nearest.flat[places]) + np.sqrt(second.flat[places])
+        kept = gaps <= np.float32(reach)
+        return Borders(background, places[kept], gaps[kept])
+
+    def combine(self, borders: Borders, classes: ClassWeights) -> NDArray[np.float32]:
+        """Return the weights, from borders found with this sigma or a larger one."""
+        weights = np.full(
+            borders.background.shape, np.float32(classes.cells), np.float32
+        )
+        weights[borders.background] = np.float32(classes.background)
+        near = borders.gaps <= np.float32(self.reach)
+        gaps = borders.gaps[near]
+        term = np.exp(gaps * gaps / np.float32(-2 * self.sigma * self.sigma))
+        weights.reshape(-1)[borders.places[near]] += np.float32(self.w0) * term
+        return weights
 
 
 def border_weight_map(
@@ -88,126 +189,8 @@ def border_weight_map(
     >>> print(weights.round(4))
     [[ 1.     10.2312  1.    ]]
     """
-    array = _checked_labels(labels)
-    steps = _checked_spacing(spacing, array.ndim)
-    if not sigma > 0:
-        raise LabelsError("sigma must be positive", f"{sigma}")
-    background = array == 0
-    weights = _class_weights(background, balance_classes)
-    reach = sigma * float(np.sqrt(-2 * np.log(NEGLIGIBLE)))
-    nearest, second = _two_nearest(array, reach, steps)
-    border = np.flatnonzero(background & (second <= np.float32(reach * reach)))
-    gap = np.sqrt(nearest.flat[border]) + np.sqrt(second.flat[border])
-    weights.flat[border] += w0 * np.exp(gap * gap / np.float32(-2 * sigma * sigma))
-    return weights
-
-
-def _two_nearest(
-    labels: NDArray[np.integer], reach: float, spacing: tuple[float, ...]
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Squared distance to the nearest and second nearest cell, exact up to `reach`."""
-    nearest = np.full(labels.shape, FAR, np.float32)
-    second = np.full(labels.shape, FAR, np.float32)
-    windows = _windows(labels, [math.ceil(reach / step) for step in spacing])
-    for group in _groups(windows):
-        # Below one another, not side by side: the transform is half as fast on wide
-        # arrays.
-        canvas = np.ones(_canvas_shape(group), bool)
-        places = list(_places(group, labels.shape))
-        for cell, window, place in places:
-            np.not_equal(labels[window], cell, out=canvas[place])
-        squared = edt.edtsq(canvas, anisotropy=spacing, parallel=1)
-        for _, window, place in places:
-            here, near, far = squared[place], nearest[window], second[window]
-            np.minimum(far, np.maximum(near, here), out=far)
-            np.minimum(near, here, out=near)
-    return nearest, second
-
-
-def _windows(labels: NDArray[np.integer], pad: list[int]) -> list[_Window]:
-    """Box of each cell, grown by its reach; it may stick out of the image."""
-    compact, ids = _compact(labels)
-    return [
-        (
-            index if ids is None else int(ids[index]),
-            tuple(
-                slice(part.start - extra, part.stop + extra)
-                for part, extra in zip(box, pad, strict=True)
-            ),
-        )
-        for index, box in enumerate(ndimage.find_objects(compact), start=1)
-        if box is not None
-    ]
-
-
-def _groups(windows: list[_Window]) -> Iterator[list[_Window]]:
-    """Windows of like width, for canvases of about `CANVAS_PX`.
-
-    A transform of a small array costs mostly the call, so many cells share one. They
-    do not disturb each other: a cell is farther than its reach from any other window.
-    """
-    windows = sorted(windows, key=lambda entry: _extent(entry[1])[1:])
-    group: list[_Window] = []
-    area = 0
-    for entry in windows:
-        size = math.prod(_extent(entry[1]))
-        if group and area + size > CANVAS_PX:
-            yield group
-            group, area = [], 0
-        group.append(entry)
-        area += size
-    if group:
-        yield group
-
-
-def _canvas_shape(group: list[_Window]) -> tuple[int, ...]:
-    extents = np.array([_extent(window) for _, window in group])
-    return (int(extents[:, 0].sum()), *extents[:, 1:].max(axis=0))
-
-
-def _places(
-    group: list[_Window], shape: tuple[int, ...]
-) -> Iterator[tuple[int, tuple[slice, ...], tuple[slice, ...]]]:
-    """Each cell, its window inside the image, and that window on the canvas."""
-    top = 0
-    for cell, window in group:
-        inside = tuple(
-            slice(max(part.start, 0), min(part.stop, size))
-            for part, size in zip(window, shape, strict=True)
-        )
-        origin = (top, *(0 for _ in shape[1:]))
-        place = tuple(
-            slice(start + part.start - frame.start, start + part.stop - frame.start)
-            for start, part, frame in zip(origin, inside, window, strict=True)
-        )
-        yield cell, inside, place
-        top += window[0].stop - window[0].start
-
-
-def _extent(window: tuple[slice, ...]) -> tuple[int, ...]:
-    return tuple(part.stop - part.start for part in window)
-
-
-def _compact(
-    labels: NDArray[np.integer],
-) -> tuple[NDArray[np.integer], NDArray[np.integer] | None]:
-    # find_objects makes one entry per id up to the highest: sparse ids are packed.
-    if int(labels.max(initial=0)) <= 4 * labels.size + 1000:
-        return labels, None
-    ids, compact = np.unique(labels, return_inverse=True)
-    if ids[0] != 0:
-        return compact.reshape(labels.shape) + 1, np.concatenate([[0], ids])
-    return compact.reshape(labels.shape), ids
-
-
-def _class_weights(background: NDArray[np.bool_], balance: bool) -> NDArray[np.float32]:
-    weights = np.ones(background.shape, np.float32)
-    n_background = int(np.count_nonzero(background))
-    n_cells = background.size - n_background
-    if balance and n_background and n_cells:
-        weights.fill(background.size / (2 * n_cells))
-        weights[background] = background.size / (2 * n_background)
-    return weights
+    steps = None if spacing is None else tuple(float(step) for step in spacing)
+    return BorderWeights(w0, sigma, steps, balance_classes).weigh(labels)
 
 
 def _checked_labels(labels: ArrayLike) -> NDArray[np.integer]:

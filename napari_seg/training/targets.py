@@ -7,8 +7,17 @@ from typing import TYPE_CHECKING
 import edt
 import numpy as np
 
+from napari_seg.imaging.gaps import open_gaps
+from napari_seg.imaging.weightmap import BorderWeights
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+__all__ = ["INTERIOR_BORDER", "LOSS_WEIGHTS", "interior_border_map", "open_gaps"]
+
+LOSS_WEIGHTS = BorderWeights(balance_classes=False, part_touching=True)
+"""What the loss weighs with, but for w0 and sigma; the overlay shows just this. Classes
+are balanced over all training images instead, see `sampling.py`."""
 
 INTERIOR_BORDER = ("background", "interior", "border")
 """Classes of an instance network: each object is an interior inside a rim."""
@@ -43,20 +52,3 @@ def interior_border_map(
     np.maximum.at(deepest, labels.ravel(), depth.ravel())
     rim = np.minimum(border_px, deepest[labels] / 2)
     return np.where(labels > 0, np.where(depth > rim, 1, 2), 0).astype(np.int64)
-
-
-def open_gaps(labels: NDArray[np.integer]) -> NDArray[np.integer]:
-    """Open a one-pixel background gap between touching objects.
-
-    The border-weight map adds its term to background only: without a gap, touching
-    cells would get none. The pixel is taken from the object with the higher id.
-    """
-    gaps = np.zeros(labels.shape, bool)
-    for axis in range(labels.ndim):
-        first = np.moveaxis(labels, axis, 0)
-        low, high = first[:-1], first[1:]
-        touching = (low > 0) & (high > 0) & (low != high)
-        view = np.moveaxis(gaps, axis, 0)
-        view[:-1] |= touching & (low > high)
-        view[1:] |= touching & (high > low)
-    return np.where(gaps, 0, labels)

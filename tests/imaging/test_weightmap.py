@@ -6,7 +6,7 @@ from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 
 from napari_seg.errors import LabelsError
-from napari_seg.imaging import weightmap
+from napari_seg.imaging import cell_distances
 from napari_seg.imaging.weightmap import border_weight_map
 
 
@@ -55,7 +55,7 @@ def test_three_dimensions_with_spacing_agree_with_the_definition(labels, spacing
 
 
 def test_many_cells_on_several_canvases_agree_with_the_definition(monkeypatch):
-    monkeypatch.setattr(weightmap, "CANVAS_PX", 5000)
+    monkeypatch.setattr(cell_distances, "CANVAS_PX", 5000)
     rng = np.random.default_rng(0)
     seeds = np.zeros((90, 110), np.int32)
     seeds[tuple(rng.integers(0, n, 40) for n in seeds.shape)] = np.arange(1, 41)
