@@ -116,6 +116,10 @@ class ImageReader:
             return self._cache[1][(slice(None), *window)]
         return self._normalised(plane, window)
 
+    def read_uncached(self, plane: PlaneIndex, window: Window) -> NDArray[np.float32]:
+        """Return what `read` does, for windows in no order, from several threads."""
+        return self._normalised(plane, window)
+
     def overview(self, plane: PlaneIndex, side: int) -> NDArray[np.float32]:
         """Return every n-th normalised pixel of a plane, about `side` by `side`.
 

@@ -32,6 +32,19 @@ class Augmentation:
     intensity: bool = True
     """Vary contrast, brightness, gamma and illumination."""
 
+    @classmethod
+    def paper(cls) -> Augmentation:
+        """Variations of the U-Net paper, section 3.1.
+
+        Shifts, turns, grey values, and elastic deformations of 10 px on a 3x3 grid.
+        """
+        return cls(scale=(1, 1), elastic_px=10.0, invert=0, blur_px=0, noise=0)
+
+    @classmethod
+    def gentle(cls) -> Augmentation:
+        """For a few images of one kind: what the next image may well look like."""
+        return cls(scale=(0.75, 1.35), invert=0, blur_px=1.0, noise=0.08)
+
 
 def sampling_grid(
     shape: tuple[int, int],
@@ -98,6 +111,29 @@ def _cubic_basis(length: int) -> NDArray[np.float64]:
         ],
         axis=1,
     )
+
+
+def fold(grid: NDArray[np.float32], shape: tuple[int, int]) -> NDArray[np.float32]:
+    """Mirror positions outside an image back into it.
+
+    Parameters
+    ----------
+    grid : ndarray of float32, shape (2, rows, columns)
+        Rows and columns in the image.
+    shape : (int, int)
+        Rows and columns of the image.
+
+    Returns
+    -------
+    ndarray of float32, same shape
+        Within ``0..length - 1``; the edge pixels are the mirrors.
+    """
+    folded = np.empty_like(grid)
+    for axis, length in enumerate(shape):
+        period = max(2 * (length - 1), 1)
+        at = np.abs(grid[axis]) % period
+        folded[axis] = np.clip(np.minimum(at, period - at), 0, length - 1)
+    return folded
 
 
 def warp(

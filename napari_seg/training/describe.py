@@ -16,15 +16,17 @@ from napari_seg.training.targets import INTERIOR_BORDER
 
 if TYPE_CHECKING:
     from napari_seg.imaging.metrics import Metrics
-    from napari_seg.training.pairs import TrainingPair
+    from napari_seg.training.pairs import TrainingPlane
     from napari_seg.training.params import TrainParams
 
+FOREGROUND_CLASSES = ("background", "foreground")
+"""Classes of the U-Net paper."""
 FALLBACK_DIAMETER_PX = 20.0
 """Object diameter where neither the caller nor the labels give one."""
 
 
 def make_card(
-    pairs: Sequence[TrainingPair],
+    pairs: Sequence[TrainingPlane],
     params: TrainParams,
     out: Path,
     start: Card | None = None,
@@ -33,13 +35,14 @@ def make_card(
 
     Parameters
     ----------
-    pairs : sequence of TrainingPair
+    pairs : sequence of TrainingPlane
         Training images; they give the channels and the object diameter.
     params : TrainParams
     out : Path
         Output file; its stem is the name if `params` has none.
     start : Card, optional
-        Card of the checkpoint to start from: its network and input are kept.
+        Card of the checkpoint to start from: its network and input are kept, but for
+        the channels if they are to be adapted, and the classes of another target.
     """
     text: dict[str, Any] = {
         "name": params.name or out.stem,
@@ -50,20 +53,27 @@ def make_card(
         "software_version": __version__,
         "scores": {},
     }
+    classes = (
+        INTERIOR_BORDER if params.target == "interior-border" else FOREGROUND_CLASSES
+    )
     if start is not None:
-        return replace(start, **text)
+        same = params.target == start.decoder
+        return replace(
+            start,
+            in_channels=pairs[0].channels,
+            classes=start.classes if same else classes,
+            decoder=params.target,
+            object_diameter_px=params.object_diameter_px or start.object_diameter_px,
+            **text,
+        )
     arguments = params.arguments
     if arguments is None and params.architecture in ARCHITECTURES:
         arguments = ARCHITECTURES[params.architecture].training_arguments
     return Card(
         architecture=params.architecture,
         arguments=dict(arguments or {}),
-        in_channels=pairs[0].image.shape[0],
-        classes=(
-            INTERIOR_BORDER
-            if params.target == "interior-border"
-            else ("background", "foreground")
-        ),
+        in_channels=pairs[0].channels,
+        classes=classes,
         decoder=params.target,
         normalisation=params.normalisation,
         object_diameter_px=params.object_diameter_px or _typical_diameter(pairs),
@@ -81,6 +91,6 @@ def with_scores(card: Card, metrics: Metrics) -> Card:
     return replace(card, scores=scores)
 
 
-def _typical_diameter(pairs: Sequence[TrainingPair]) -> float:
+def _typical_diameter(pairs: Sequence[TrainingPlane]) -> float:
     sizes = [pair.diameter_px for pair in pairs if pair.diameter_px > 0]
     return float(np.median(sizes)) if sizes else FALLBACK_DIAMETER_PX

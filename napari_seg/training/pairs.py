@@ -1,177 +1,155 @@
-"""Training data: images with labels, read from a folder of pairs."""
+"""Planes to learn from: images with labels, in memory."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
+from functools import cached_property
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-
-from napari_seg.data.io import read_image, read_labels
-from napari_seg.errors import DatasetError
-from napari_seg.imaging.normalise import (
-    Normalisation,
-    intensity_range,
-    rescale_intensity,
-)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-LABEL_FOLDERS = ("labels", "masks")
-VALIDATION_SHARE = 0.15
-"""Share of the source files held out where a data set names no validation set."""
+Window = tuple[slice, slice]
+"""Rows and columns, with start and stop."""
+
+MAX_SPOTS = 4096
+"""Positions remembered of each kind in a plane, to centre patches on."""
+
+
+class TrainingPlane(Protocol):
+    """One plane with its labels, in memory or read as needed."""
+
+    @property
+    def name(self) -> str:
+        """File stem or layer, and the plane's number for stacks."""
+
+    @property
+    def source(self) -> str:
+        """What it came from: planes of one source never part company in a split."""
+
+    @property
+    def diameter_px(self) -> float:
+        """Median object diameter; 0 without objects."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+
+    @property
+    def channels(self) -> int:
+        """Channels of the image."""
+
+    @property
+    def spots(self) -> Spots:
+        """Where patches may be centred."""
+
+    def read(self, window: Window) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+        """Image (C, rows, columns) and ids (rows, columns); -1 does not count."""
+
+
+@dataclass(frozen=True)
+class Spots:
+    """Positions (row, column) of a plane, at most `MAX_SPOTS` of each kind."""
+
+    objects: NDArray[np.int32]
+    """On objects, shape (N, 2)."""
+    background: NDArray[np.int32]
+    """On background that counts, shape (M, 2)."""
+
+    @classmethod
+    def of(cls, labels: NDArray[np.integer]) -> Spots:
+        """Find them in labels of shape (Y, X)."""
+        return cls(_some(labels > 0), _some(labels == 0))
+
+
+def _some(mask: NDArray[np.bool_]) -> NDArray[np.int32]:
+    found = np.flatnonzero(mask)
+    if len(found) > MAX_SPOTS:
+        # Drawn, not every n-th: a regular step would hit the same columns again.
+        found = np.random.default_rng(0).choice(found, MAX_SPOTS, replace=False)
+        found.sort()
+    return np.stack(np.unravel_index(found, mask.shape), axis=1).astype(np.int32)
 
 
 @dataclass(frozen=True)
 class TrainingPair:
-    """One plane with its labels."""
+    """One plane with its labels, in memory."""
 
     name: str
-    """File stem, and the plane's number for stacks."""
+    """File stem or layer, and the plane's number for stacks."""
     image: NDArray[np.float32]
     """Normalised, shape (C, Y, X)."""
     labels: NDArray[np.int32]
-    """Instance ids, shape (Y, X)."""
+    """Instance ids, shape (Y, X); -1 where they do not count."""
     diameter_px: float
     """Median object diameter; 0 without objects."""
     source: str = ""
-    """File the plane came from: planes of one stack never part company in a split."""
+    """What it came from: planes of one source never part company in a split."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        rows, columns = self.labels.shape
+        return rows, columns
+
+    @property
+    def channels(self) -> int:
+        """Channels of the image."""
+        return int(self.image.shape[0])
+
+    @cached_property
+    def spots(self) -> Spots:
+        """Where patches may be centred."""
+        return Spots.of(self.labels)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of memory."""
+        return self.image.nbytes + self.labels.nbytes
+
+    def read(self, window: Window) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+        """Image (C, rows, columns) and ids (rows, columns) of a window."""
+        return self.image[(slice(None), *window)], self.labels[window]
 
 
-def read_pairs(
-    folder: str | Path,
-    *,
-    in_channels: int | None = None,
-    normalisation: Normalisation | None = None,
-) -> list[TrainingPair]:
-    """Read ``images/`` and ``labels/`` (or ``masks/``) paired by file stem.
-
-    Parameters
-    ----------
-    folder : str or Path
-        Holds ``images`` and ``labels``.
-    in_channels : int, optional
-        Channels every image must have; by default those of the first.
-    normalisation : Normalisation, optional
-        Percentiles that become 0 and 1 in each image.
-
-    Returns
-    -------
-    list of TrainingPair
-        Stacks give one pair a plane.
-
-    Raises
-    ------
-    DatasetError
-        If a folder is missing or empty, or a pair does not fit; the file is named.
-    """
-    folder = Path(folder)
-    labels_dir = next(
-        (folder / n for n in LABEL_FOLDERS if (folder / n).is_dir()), None
-    )
-    if not (folder / "images").is_dir() or labels_dir is None:
-        raise DatasetError(
-            f"{folder} is not a training set",
-            "no images/ beside labels/ or masks/",
-            "Put images into images/ and labels of the same names into labels/.",
-        )
-    images = {file.stem: file for file in sorted((folder / "images").iterdir())}
-    labels = {file.stem: file for file in sorted(labels_dir.iterdir())}
-    lonely = sorted(images.keys() ^ labels.keys())
-    if lonely or not images:
-        raise DatasetError(
-            f"Images and labels in {folder} do not pair up",
-            f"unpaired: {', '.join(lonely[:5])}" if lonely else "no files",
-            "Give every image a label file of the same name.",
-        )
-    pairs: list[TrainingPair] = []
-    for stem, file in images.items():
-        found = _read_pair(stem, file, labels[stem], normalisation)
-        expected = in_channels or (pairs or found)[0].image.shape[0]
-        if found and found[0].image.shape[0] != expected:
-            raise DatasetError(
-                f"{file} does not have the channels of the others",
-                f"{found[0].image.shape[0]} instead of {expected}",
-            )
-        pairs += found
-    return pairs
+def areas_of(labels: NDArray[np.integer]) -> NDArray[np.intp]:
+    """Areas (pixels) of the objects of a plane."""
+    positive = labels[labels > 0]
+    if not positive.size:
+        return np.zeros(0, np.intp)
+    return np.unique(positive, return_counts=True)[1]
 
 
-def split_folders(dataset: str | Path) -> tuple[Path, Path | None]:
-    """Folders of training and validation pairs; None if there is no ``val/``."""
-    dataset = Path(dataset)
-    if not dataset.is_dir():
-        raise DatasetError(f"There is no data set folder {dataset}")
-    if not (dataset / "train").is_dir():
-        return dataset, None
-    return dataset / "train", dataset / "val" if (dataset / "val").is_dir() else None
+def diameter_of(areas: NDArray[np.intp]) -> float:
+    """Median equivalent diameter (px) of objects with these areas; 0 without any."""
+    return float(2 * np.sqrt(np.median(areas) / np.pi)) if areas.size else 0.0
 
 
 def median_diameter(labels: NDArray[np.integer]) -> float:
     """Median equivalent diameter (px) of the objects of a plane; 0 without any."""
-    areas = np.bincount(labels.ravel())[1:]
-    areas = areas[areas > 0]
-    return float(2 * np.sqrt(np.median(areas) / np.pi)) if areas.size else 0.0
+    return diameter_of(areas_of(labels))
 
 
 def dense_ids(labels: NDArray[np.integer]) -> NDArray[np.int32]:
-    """Renumber ids 1..N in their order, background stays 0."""
-    ids, dense = np.unique(labels, return_inverse=True)
+    """Renumber ids 1..N in their order; 0 and what does not count stay."""
+    ids, dense = np.unique(np.maximum(labels, 0), return_inverse=True)
     shift = 0 if ids.size and ids[0] == 0 else 1
-    return (dense.reshape(labels.shape) + shift).astype(np.int32)
+    packed = (dense.reshape(labels.shape) + shift).astype(np.int32)
+    packed[labels < 0] = -1
+    return packed
 
 
-def _read_pair(
-    stem: str, image_file: Path, label_file: Path, normalisation: Normalisation | None
-) -> list[TrainingPair]:
-    source = read_image(image_file)
-    image, axes = np.asarray(source.array), source.axes
-    labels = np.asarray(read_labels(label_file).array)
-    spatial = [n for n, axis in zip(image.shape, axes, strict=True) if axis != "C"]
-    if list(labels.shape) != spatial:
-        raise DatasetError(
-            f"{label_file} does not fit {image_file}",
-            f"labels {labels.shape}, image {image.shape} ({axes})",
-            "Labels must have the image's shape without channels.",
-        )
-    image = np.moveaxis(image, axes.index("C"), 0) if "C" in axes else image[None]
-    planes = labels.reshape(-1, *labels.shape[-2:])
-    stack = image.reshape(image.shape[0], -1, *image.shape[-2:])
-    pairs = []
-    for z, plane in enumerate(planes):
-        channels = [
-            rescale_intensity(c, intensity_range(c, normalisation)) for c in stack[:, z]
-        ]
-        ids = dense_ids(plane)
-        name = stem if len(planes) == 1 else f"{stem}-{z:04d}"
-        diameter = median_diameter(ids)
-        pairs.append(TrainingPair(name, np.stack(channels), ids, diameter, stem))
-    return pairs
-
-
-def hold_out(
-    pairs: Sequence[TrainingPair], seed: int
-) -> tuple[list[TrainingPair], list[TrainingPair]]:
-    """Split into training and validation by source file.
-
-    Parameters
-    ----------
-    pairs : sequence of TrainingPair
-    seed : int
-        Same seed and files: same split.
-
-    Returns
-    -------
-    train, val : list of TrainingPair
-        Planes of one stack are never on both sides. A single source is both.
-    """
-    sources = sorted({pair.source for pair in pairs})
-    if len(sources) < 2:
-        return list(pairs), list(pairs)
-    n_val = max(1, round(len(sources) * VALIDATION_SHARE))
-    chosen = set(np.random.default_rng(seed).permutation(sources)[:n_val])
-    train = [pair for pair in pairs if pair.source not in chosen]
-    return train, [pair for pair in pairs if pair.source in chosen]
+def memory_report(planes: Sequence[TrainingPlane]) -> str:
+    """One line on what training data takes, for the user."""
+    held = [plane for plane in planes if isinstance(plane, TrainingPair)]
+    lazy = len(planes) - len(held)
+    size = sum(pair.nbytes for pair in held) / 2**20
+    parts = []
+    if held:
+        parts.append(f"{len(held)} planes in memory ({size:.0f} MB)")
+    if lazy:
+        parts.append(f"{lazy} planes read patch by patch")
+    return ", ".join(parts) or "no planes"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,11 +12,19 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from napari_seg.errors import DatasetError
-from napari_seg.imaging.weightmap import border_weight_map
-from napari_seg.training.augmentation import sampling_grid, vary_intensity, warp
-from napari_seg.training.pairs import TrainingPair, median_diameter
+from napari_seg.training.augmentation import (
+    fold,
+    sampling_grid,
+    vary_intensity,
+    warp,
+)
+from napari_seg.training.pairs import TrainingPair, TrainingPlane, median_diameter
 from napari_seg.training.resize import resize_pair
-from napari_seg.training.targets import interior_border_map, open_gaps
+from napari_seg.training.targets import (
+    LOSS_WEIGHTS,
+    interior_border_map,
+    open_gaps,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,10 +32,14 @@ if TYPE_CHECKING:
     from napari_seg.training.params import TrainParams
 
 OBJECT_SHARE = 0.85
-"""Share of patches centred on an object; the rest fall anywhere."""
+"""Share of patches centred on an object; the rest fall on background."""
+COARSE = 1.3
+"""Data this many times finer than wanted is shrunk: sparse reading would alias."""
+HISTOGRAM_PATCHES = 32
+"""Patches from which class frequencies are counted."""
 
 Patch = tuple[Tensor, Tensor, Tensor]
-"""Image (C, Y, X), classes (Y, X) and loss weights (Y, X)."""
+"""Image (C, Y, X), classes (Y, X) and loss weights (Y, X); batched with N in front."""
 
 
 class PatchDataset(Dataset[Patch]):
@@ -34,8 +47,8 @@ class PatchDataset(Dataset[Patch]):
 
     Parameters
     ----------
-    pairs : sequence of TrainingPair
-        Images with labels.
+    pairs : sequence of TrainingPlane
+        Images with labels, in memory or read patch by patch.
     params : TrainParams
         Patch size, augmentation, weights, seed.
     diameter_px : float
@@ -43,19 +56,23 @@ class PatchDataset(Dataset[Patch]):
         magnification.
     length : int
         Number of patches.
+    stream : int
+        Another number gives other patches from the same seed.
 
     Notes
     -----
-    Patch `i` depends on the seed and `i` alone, not on the worker that makes it, so a
-    resumed run goes on with the patches it would have seen.
+    Patch `i` depends on the seed, the stream and `i` alone, not on the thread that
+    makes it, so a resumed run goes on with the patches it would have seen.
     """
 
     def __init__(
         self,
-        pairs: Sequence[TrainingPair],
+        pairs: Sequence[TrainingPlane],
         params: TrainParams,
         diameter_px: float,
         length: int,
+        *,
+        stream: int = 0,
     ) -> None:
         usable = [pair for pair in pairs if pair.diameter_px > 0]
         if not usable:
@@ -66,10 +83,13 @@ class PatchDataset(Dataset[Patch]):
         self.diameter_px = diameter_px
         self.params = params
         self.length = length
-        # Large images hold more, but neighbouring cells are alike: the square root
-        # lets neither the one large image nor the many small ones rule.
-        area = [p.labels.size * (diameter_px / p.diameter_px) ** 2 for p in self.pairs]
-        self.chances = np.sqrt(area) / np.sqrt(area).sum()
+        self.stream = stream
+        self.chances = _chances(self.pairs, diameter_px, params.hard_images)
+        self.class_weights: NDArray[np.float32] | None = None
+        if params.balance_classes:
+            self.class_weights = median_frequency_weights(
+                self[i] for i in range(min(HISTOGRAM_PATCHES, length))
+            )
 
     def __len__(self) -> int:
         return self.length
@@ -77,16 +97,17 @@ class PatchDataset(Dataset[Patch]):
     def __getitem__(self, index: int) -> Patch:
         """Patch `index`: image (C, Y, X), classes (Y, X), weights (Y, X)."""
         params = self.params
-        rng = np.random.default_rng((params.seed, index))
+        rng = np.random.default_rng((params.seed, index, self.stream))
         pair = self.pairs[rng.choice(len(self.pairs), p=self.chances)]
+        scale = pair.diameter_px / self.diameter_px
         grid = sampling_grid(
             (params.patch_px, params.patch_px),
-            _centre(pair.labels, rng),
+            _centre(pair, rng),
             params.augmentation,
             rng,
-            scale=pair.diameter_px / self.diameter_px,
+            scale=scale,
         )
-        image, labels = warp(pair.image, pair.labels, grid)
+        image, labels = _read_warped(pair, grid, scale)
         image = vary_intensity(image, params.augmentation, rng)
         classes, weights = self._targets(labels)
         return (
@@ -95,38 +116,101 @@ class PatchDataset(Dataset[Patch]):
             torch.from_numpy(weights),
         )
 
+    def batch(self, first: int, count: int) -> Patch:
+        """Patches `first` to ``first + count - 1``, stacked."""
+        patches = [self[first + i] for i in range(count)]
+        image, classes, weights = (
+            torch.stack(parts) for parts in zip(*patches, strict=True)
+        )
+        return image, classes, weights
+
     def _targets(
         self, labels: NDArray[np.int32]
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        parted = open_gaps(labels)
-        weights = border_weight_map(
-            parted,
-            w0=self.params.w0,
-            sigma=self.params.sigma_px,
-            balance_classes=False,
-        )
-        if self.params.target == "foreground":
-            return (parted > 0).astype(np.int64), weights
-        return interior_border_map(labels, border_px=self.params.border_px), weights
+        params = self.params
+        known = labels >= 0
+        labels = np.maximum(labels, 0)
+        border_weights = replace(LOSS_WEIGHTS, w0=params.w0, sigma=params.sigma_px)
+        weights = border_weights.weigh(labels)
+        if params.target == "foreground":
+            classes = (open_gaps(labels) > 0).astype(np.int64)
+        else:
+            classes = interior_border_map(labels, border_px=params.border_px)
+        if self.class_weights is not None:
+            weights = weights * self.class_weights[classes]
+        return classes, np.where(known, weights, np.float32(0))
 
 
-def _near_size(pair: TrainingPair, diameter_px: float) -> TrainingPair:
-    """Shrink far too large images once: reading them sparsely would alias."""
+def median_frequency_weights(patches: Iterable[Patch]) -> NDArray[np.float32]:
+    """Weight of each class: the median of the frequencies over its own.
+
+    Parameters
+    ----------
+    patches : iterable of Patch
+        Pixels of weight 0 are not counted.
+
+    Returns
+    -------
+    ndarray of float32, shape (K,)
+        For as many classes as there are; 1 for one that never occurs (Eigen and
+        Fergus, arXiv:1411.4734, section 6.3.2).
+    """
+    counts = np.zeros(1, np.int64)
+    for _, classes, weights in patches:
+        seen = classes[weights > 0].numpy()
+        here = np.bincount(seen.ravel(), minlength=len(counts))
+        here[: len(counts)] += counts
+        counts = here
+    present = counts > 0
+    median = np.median(counts[present]) if present.any() else 1.0
+    return np.where(present, median / np.maximum(counts, 1), 1).astype(np.float32)
+
+
+def _chances(
+    pairs: Sequence[TrainingPlane], diameter_px: float, hard: Sequence[str]
+) -> NDArray[np.float64]:
+    """How often each plane is drawn; hard ones twice (DeepLab v3, 1706.05587)."""
+    # Large images hold more, but neighbouring cells are alike: the square root
+    # lets neither the one large image nor the many small ones rule.
+    area = [np.prod(p.shape) * (diameter_px / p.diameter_px) ** 2 for p in pairs]
+    chances = np.sqrt(area) * [2.0 if pair.name in hard else 1.0 for pair in pairs]
+    result: NDArray[np.float64] = chances / chances.sum()
+    return result
+
+
+def _read_warped(
+    pair: TrainingPlane, grid: NDArray[np.float32], scale: float
+) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+    """Read only the box that the grid looks at, and warp it."""
+    grid = fold(grid, pair.shape)
+    low = np.floor(grid.min(axis=(1, 2))).astype(int)
+    high = np.ceil(grid.max(axis=(1, 2))).astype(int) + 1
+    window = (slice(low[0], high[0]), slice(low[1], high[1]))
+    image, labels = pair.read(window)
+    grid = grid - low[:, None, None].astype(np.float32)
+    if scale > COARSE and not isinstance(pair, TrainingPair):
+        image, labels = resize_pair(image, labels, 1 / scale)
+        size = np.subtract(high, low)
+        zoom = np.array(labels.shape, np.float32) / size.astype(np.float32)
+        grid = (grid + 0.5) * zoom[:, None, None] - 0.5
+    return warp(image, labels, grid)
+
+
+def _near_size(pair: TrainingPlane, diameter_px: float) -> TrainingPlane:
+    """Shrink far too large images in memory once; others are shrunk as read."""
     zoom = diameter_px / pair.diameter_px
-    if zoom > 1 / 1.3:
+    if zoom > 1 / COARSE or not isinstance(pair, TrainingPair):
         return pair
     image, labels = resize_pair(pair.image, pair.labels, zoom)
     diameter = median_diameter(labels) or diameter_px
-    return TrainingPair(pair.name, image, labels, diameter)
+    return replace(pair, image=image, labels=labels, diameter_px=diameter)
 
 
-def _centre(labels: NDArray[np.int32], rng: np.random.Generator) -> tuple[float, float]:
-    if rng.random() < OBJECT_SHARE:
-        # A few tries find an object pixel nearly always, without a search.
-        for _ in range(20):
-            y, x = (int(rng.integers(n)) for n in labels.shape)
-            if labels[y, x]:
-                return float(y), float(x)
-    return float(rng.uniform(0, labels.shape[0])), float(
-        rng.uniform(0, labels.shape[1])
-    )
+def _centre(pair: TrainingPlane, rng: np.random.Generator) -> tuple[float, float]:
+    spots = pair.spots
+    on_object = rng.random() < OBJECT_SHARE
+    places = spots.objects if on_object else spots.background
+    if not len(places):
+        places = spots.objects if len(spots.objects) else spots.background
+    y, x = places[rng.integers(len(places))]
+    return float(y), float(x)

@@ -39,6 +39,8 @@ class Progression:
     """Seconds of training, over all sittings."""
     best_score: float = -1.0
     """Best validation score so far; -1 before the first."""
+    stale: int = 0
+    """Validations since the best one."""
 
 
 def state_path(out: Path) -> Path:

@@ -3,70 +3,67 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
-from torch.optim.swa_utils import AveragedModel
-from torch.utils.data import DataLoader, Subset
 
-from napari_seg.inference.device import choose_device
 from napari_seg.models.checkpoint import (
     Checkpoint,
     build_from_card,
     load_model,
     save_checkpoint,
 )
+from napari_seg.models.transfer import transfer_weights
+from napari_seg.training.curve import CurveLog
 from napari_seg.training.describe import make_card, with_scores
-from napari_seg.training.losses import weighted_cross_entropy
-from napari_seg.training.pairs import (
-    TrainingPair,
-    hold_out,
-    read_pairs,
-    split_folders,
-)
+from napari_seg.training.folders import folder_sources
+from napari_seg.training.pairs import TrainingPlane, memory_report
 from napari_seg.training.params import TrainParams
-from napari_seg.training.precision import half_type
+from napari_seg.training.prefetch import Prefetch
+from napari_seg.training.progress import Stopwatch, TrainProgress
+from napari_seg.training.rehearsal import Teacher, iter_read_rehearsal
 from napari_seg.training.sampling import Patch, PatchDataset
-from napari_seg.training.schedule import (
-    fraction_done,
-    most_steps,
-    rate_factor,
-    running_average,
+from napari_seg.training.schedule import fraction_done, most_steps
+from napari_seg.training.sitting import Sitting
+from napari_seg.training.sources import (
+    Reading,
+    Source,
+    iter_read,
+    marked_sides,
 )
-from napari_seg.training.state import Progression, load_state, save_state
-from napari_seg.training.validation import iter_calibrate, total_score, validate
+from napari_seg.training.split import split_planes
+from napari_seg.training.validation import (
+    Validation,
+    evenly,
+    iter_calibrate,
+    iter_validate,
+)
 from napari_seg.types import Progress, run
 
 if TYPE_CHECKING:
-    from napari_seg.imaging.metrics import Metrics
+    from threading import Event
+
     from napari_seg.models.card import Card
+    from napari_seg.training.state import Progression
+
+Data = str | Path | Source | Sequence[str | Path | Source]
+"""Folders, files, open layers, or several of them."""
 
 
-@dataclass(frozen=True)
-class TrainProgress(Progress):
-    """One training step."""
-
-    loss: float = math.nan
-    """Training loss of this step."""
-    metrics: Metrics | None = None
-    """Validation metrics, at the steps that validate."""
-    remaining_s: float = math.nan
-    """Estimated seconds to the end."""
-
-
-def train(dataset: str | Path, *, out: str | Path, **fields: Any) -> Checkpoint:
+def train(dataset: Data, *, out: str | Path, **fields: Any) -> Checkpoint:
     """Train a network on a data set and write its checkpoint.
 
     Parameters
     ----------
-    dataset : str or Path
+    dataset : str, Path, Source, or a sequence of them
         Folder with ``images/`` and ``labels/`` (or ``masks/``) paired by file stem,
-        optionally inside ``train/`` and ``val/``.
+        optionally inside ``train/`` and ``val/``; an exported data set; an
+        `ArraySource` or `FileSource`; or any mixture.
     out : str or Path
         Checkpoint to write, ``.safetensors``.
     **fields
@@ -81,167 +78,245 @@ def train(dataset: str | Path, *, out: str | Path, **fields: Any) -> Checkpoint:
 
 
 def iter_train(
-    dataset: str | Path, out: str | Path, params: TrainParams
+    dataset: Data, out: str | Path, params: TrainParams, *, stop: Event | None = None
 ) -> Generator[Progress, None, Checkpoint]:
-    """Train from a folder; see `train`. Closing the generator stops and keeps."""
-    yield Progress("load", 0, 1)
-    train_dir, val_dir = split_folders(dataset)
+    """Train step by step; see `train`.
+
+    Closing the generator stops within a step and keeps what there is. Leaving it
+    alone for a while is a pause, which does not count as training time. Setting `stop`
+    from any thread ends the training after the step in hand as if its time were over.
+
+    Yields
+    ------
+    Progress
+        Stages ``"load"``, ``"train"`` (`TrainProgress`), ``"validate"`` and
+        ``"calibrate"``.
+    """
     start = load_model(params.init) if params.init else None
     norm = start.card.normalisation if start else params.normalisation
-    channels = start.card.in_channels if start else None
-    pairs = read_pairs(train_dir, in_channels=channels, normalisation=norm)
-    if val_dir:
-        channels = pairs[0].image.shape[0]
-        val = read_pairs(val_dir, in_channels=channels, normalisation=norm)
-    else:
-        pairs, val = hold_out(pairs, params.seed)
-    yield Progress("load", 1, 1)
-    return (yield from iter_train_pairs(pairs, val, out, params, start=start))
+    keep = start is not None and not params.adapt_channels
+    channels = start.card.in_channels if start is not None and keep else None
+    sources = find_sources(dataset)
+    planes = yield from iter_read(sources, Reading(channels, norm))
+    split = split_planes(planes, marked_sides(sources), seed=params.seed)
+    rehearsal: list[TrainingPlane] = []
+    if start is not None and params.rehearse:
+        rehearsal = yield from iter_read_rehearsal(start, params)
+    count = len(sources)
+    yield Progress("load", count, count, message=memory_report(planes))
+    if split.note:
+        yield Progress("load", count, count, message=split.note)
+    return (
+        yield from iter_train_pairs(
+            split.train,
+            split.val,
+            out,
+            params,
+            start=start,
+            rehearsal=rehearsal,
+            stop=stop,
+        )
+    )
+
+
+def find_sources(dataset: Data) -> list[Source]:
+    """List the sources of a mixture; folders are looked into, nothing is opened."""
+    if isinstance(dataset, str | Path):
+        return list(folder_sources(dataset))
+    if isinstance(dataset, Sequence):
+        return [source for part in dataset for source in find_sources(part)]
+    return [dataset]
 
 
 def iter_train_pairs(
-    pairs: Sequence[TrainingPair],
-    held_out: Sequence[TrainingPair],
+    pairs: Sequence[TrainingPlane],
+    held_out: Sequence[TrainingPlane],
     out: str | Path,
     params: TrainParams,
     *,
     start: Checkpoint | None = None,
+    rehearsal: Sequence[TrainingPlane] = (),
+    stop: Event | None = None,
 ) -> Generator[Progress, None, Checkpoint]:
-    """Train on pairs in memory.
+    """Train on planes.
 
     Yields
     ------
-    TrainProgress
-        After every step; at validations with metrics. The checkpoint at `out` is
-        always the best so far, and the state beside it lets the run be resumed.
-        At the end the thresholds that score best are found. A run that is stopped
-        before its first validation leaves its weights there without scores.
+    Progress
+        `TrainProgress` after every step, with metrics and a picture at validations.
+        The checkpoint at `out` is always the best so far, the loss curve lies beside
+        it (see `read_curve`), and so does the state that lets the run be resumed. At
+        the end the thresholds that score best are found. A run that is stopped before
+        its first validation leaves its weights there without scores.
     """
-    out = Path(out)
-    card = make_card(pairs, params, out, start.card if start else None)
-    torch.manual_seed(params.seed)  # before the network draws its weights
-    sitting = _Sitting(card, out, params)
-    sitting.prepare(start.network if start else build_from_card(sitting.card))
-    done = sitting.done
-    patches = PatchDataset(
-        pairs,
-        params,
-        sitting.card.object_diameter_px,
-        most_steps(params) * params.batch,
-    )
-    clock = time.monotonic() - done.elapsed_s
-    try:
-        for patch in _batches(patches, params, done.step):
-            loss = sitting.step(patch)
-            done.elapsed_s = time.monotonic() - clock
-            metrics = None
-            finished = fraction_done(done, params) >= 1
-            if finished or done.step % params.validate_every == 0:
-                metrics = sitting.validate(held_out)
-                done.elapsed_s = time.monotonic() - clock
-            yield _progress(done, params, loss, metrics)
-            if finished:
-                break
-    except (GeneratorExit, KeyboardInterrupt):
-        sitting.stop()
-        raise
-    best = load_model(out)
-    card = yield from iter_calibrate(best, held_out, device=sitting.device)
-    metrics = validate(replace(best, card=card), held_out, device=sitting.device)
-    save_checkpoint(out, best.network, with_scores(card, metrics))
-    return load_model(out)
+    watch = Stopwatch()
+    run_ = _Run(pairs, evenly(held_out, params.most_validated), Path(out), params, stop)
+    return (yield from watch.time(run_.iter(watch, start, rehearsal)))
 
 
-class _Sitting:
-    """The network, its average and its optimiser in one sitting of a run."""
+@dataclass(frozen=True)
+class _Run:
+    """One run, from its first step or the step it is resumed at to its end."""
 
-    def __init__(self, card: Card, out: Path, params: TrainParams) -> None:
-        self.card = card
-        self.out = out
-        self.params = params
-        self.device = choose_device(params.device).name
-        self.half = half_type(self.device) if params.mixed_precision else None
+    pairs: Sequence[TrainingPlane]
+    held_out: Sequence[TrainingPlane]
+    out: Path
+    params: TrainParams
+    stop: Event | None
 
-    def prepare(self, network: nn.Module) -> None:
+    def iter(
+        self,
+        watch: Stopwatch,
+        start: Checkpoint | None,
+        rehearsal: Sequence[TrainingPlane],
+    ) -> Generator[Progress, None, Checkpoint]:
         params = self.params
-        self.network = network.to(self.device)
-        if self.card.ndim == 2:
-            self.network.to(memory_format=torch.channels_last)
-        self.average = AveragedModel(
-            self.network,
-            avg_fn=running_average(params.average_decay),
-            use_buffers=True,
+        card = make_card(self.pairs, params, self.out, start.card if start else None)
+        with _threads(params.threads):
+            network, teacher = _build(card, start, params)
+            sitting = Sitting(card, network, self.out, params, teacher)
+            try:
+                yield from self._iter_steps(sitting, watch, rehearsal)
+            except (GeneratorExit, KeyboardInterrupt):
+                sitting.stop()
+                raise
+            return (yield from self._iter_finish(sitting.device))
+
+    def _iter_steps(
+        self, sitting: Sitting, watch: Stopwatch, rehearsal: Sequence[TrainingPlane]
+    ) -> Generator[Progress, None, None]:
+        params, done = self.params, sitting.done
+        before = done.elapsed_s
+        batches = _batches(
+            self.pairs, rehearsal, params, sitting.card.object_diameter_px, done.step
         )
-        self.optimiser = torch.optim.AdamW(
-            self.network.parameters(),
-            params.learning_rate,
-            weight_decay=params.weight_decay,
-        )
-        self.done = (
-            load_state(self.out, self.network, self.average, self.optimiser)
-            if params.resume
-            else Progression()
+        with batches, CurveLog(self.out, done.step) as log:
+            waiting = iter(batches)
+            judged = done.best_score >= 0
+            while not self._is_over(done):
+                loss = sitting.step(*next(waiting))
+                done.elapsed_s = before + watch.seconds
+                found: Validation | None = None
+                try:
+                    if self._is_to_validate(done):
+                        found = yield from self._iter_validate(sitting)
+                finally:  # also of a step whose validation is cancelled
+                    done.elapsed_s = before + watch.seconds
+                    metrics = None if found is None else found.metrics
+                    log.add(done, loss, sitting.rate, metrics)
+                judged = found is not None
+                if found is not None:
+                    sitting.take(found.metrics)
+                elif done.step % params.save_every == 0:
+                    sitting.save()
+                yield _progress(done, params, loss, sitting.rate, found)
+        if not judged:  # told to stop between two steps
+            found = yield from self._iter_validate(sitting)
+            sitting.take(found.metrics)
+
+    def _iter_validate(self, sitting: Sitting) -> Generator[Progress, None, Validation]:
+        return (
+            yield from iter_validate(
+                sitting.checkpoint(), self.held_out, device=sitting.device
+            )
         )
 
-    def step(self, patch: Patch) -> float:
-        """One step of the optimiser; returns its loss."""
-        rate = rate_factor(fraction_done(self.done, self.params))
-        for group in self.optimiser.param_groups:
-            group["lr"] = self.params.learning_rate * rate
-        self.network.train()
-        image, classes, weights = (tensor.to(self.device) for tensor in patch)
-        image = image.contiguous(memory_format=torch.channels_last)
-        with torch.autocast(
-            torch.device(self.device).type, self.half, enabled=self.half is not None
-        ):
-            logits = self.network(image)["out"]
-        margin = int(getattr(self.network, "margin", 0))
-        if margin:
-            inner = (slice(None), *(slice(margin, -margin),) * 2)
-            classes, weights = classes[inner], weights[inner]
-        loss = weighted_cross_entropy(logits, classes, weights)
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
-        self.optimiser.step()
-        self.average.update_parameters(self.network)
-        self.done.step += 1
-        return float(loss.detach())
+    def _is_to_validate(self, done: Progression) -> bool:
+        return done.step % self.params.validate_every == 0 or self._is_over(done)
 
-    def stop(self) -> None:
-        """Keep what there is, so that `resume` goes on from this very step."""
-        if self.done.best_score < 0:
-            # Not validated yet: unscored weights are better than none.
-            save_checkpoint(self.out, self.average.module, self.card)
-        save_state(self.out, self.network, self.average, self.optimiser, self.done)
+    def _is_over(self, done: Progression) -> bool:
+        patience = self.params.patience
+        return (
+            fraction_done(done, self.params) >= 1
+            or (patience is not None and done.stale >= patience)
+            or (self.stop is not None and self.stop.is_set())
+        )
 
-    def validate(self, pairs: Sequence[TrainingPair]) -> Metrics:
-        """Score the averaged weights; keep them if best, and save the state."""
-        checkpoint = Checkpoint(self.average.module.eval(), self.card)
-        metrics = validate(checkpoint, pairs, device=self.device)
-        if total_score(metrics) > self.done.best_score:
-            self.done.best_score = total_score(metrics)
-            card = with_scores(self.card, metrics)
-            save_checkpoint(self.out, checkpoint.network, card)
-        save_state(self.out, self.network, self.average, self.optimiser, self.done)
-        return metrics
+    def _iter_finish(self, device: str) -> Generator[Progress, None, Checkpoint]:
+        best = load_model(self.out)
+        card = yield from iter_calibrate(best, self.held_out, device=device)
+        calibrated = replace(best, card=card)
+        found = yield from iter_validate(calibrated, self.held_out, device=device)
+        save_checkpoint(self.out, best.network, with_scores(card, found.metrics))
+        return load_model(self.out)
+
+
+def _build(
+    card: Card, start: Checkpoint | None, params: TrainParams
+) -> tuple[nn.Module, Teacher | None]:
+    """Network to train, and the one that remembers what it knew."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(params.seed)  # the network draws its weights
+        network = build_from_card(card)
+    if start is None:
+        return network, None
+    old = start.network.state_dict()
+    if params.new_head:
+        old = {name: value for name, value in old.items() if "head." not in name}
+    fresh = transfer_weights(
+        network,
+        old,
+        channels=(start.card.in_channels, card.in_channels),
+        classes=(start.card.classes, card.classes),
+    )
+    # A network with new outputs has no old answers to be held to.
+    return network, None if fresh or not params.rehearse else Teacher.of(network)
 
 
 def _batches(
-    patches: PatchDataset, params: TrainParams, first_step: int
-) -> Iterator[Patch]:
-    rest = Subset(patches, range(first_step * params.batch, len(patches)))
-    # One process makes patches while the other cores compute.
-    loader = DataLoader(rest, params.batch, num_workers=1, prefetch_factor=4)
-    return iter(loader)
+    pairs: Sequence[TrainingPlane],
+    rehearsal: Sequence[TrainingPlane],
+    params: TrainParams,
+    diameter_px: float,
+    first_step: int,
+) -> Prefetch[tuple[Patch, Patch | None]]:
+    """Batches made ahead, of new patches and of patches to rehearse."""
+    old = round(params.batch * params.rehearse_share) if rehearsal else 0
+    old = min(max(old, 1), params.batch - 1) if rehearsal and params.batch > 1 else old
+    new = params.batch - old
+    steps = most_steps(params)
+    patches = PatchDataset(pairs, params, diameter_px, steps * new)
+    again = (
+        PatchDataset(rehearsal, params, diameter_px, steps * old, stream=1)
+        if old
+        else None
+    )
+
+    def make(step: int) -> tuple[Patch, Patch | None]:
+        rehearsed = again.batch(step * old, old) if again is not None else None
+        return patches.batch(step * new, new), rehearsed
+
+    return Prefetch(make, range(first_step, steps), threads=params.loaders)
+
+
+@contextmanager
+def _threads(count: int | None) -> Iterator[None]:
+    """Let torch use so many threads for a while; None changes nothing."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _progress(
-    done: Progression, params: TrainParams, loss: float, metrics: Metrics | None
+    done: Progression,
+    params: TrainParams,
+    loss: float,
+    rate: float,
+    found: Validation | None,
 ) -> TrainProgress:
     fraction = fraction_done(done, params)
     remaining = done.elapsed_s * (1 - fraction) / fraction if fraction else math.nan
     total = params.steps or max(done.step, round(done.step / max(fraction, 1e-6)))
     return TrainProgress(
-        "train", done.step, total, loss=loss, metrics=metrics, remaining_s=remaining
+        "train",
+        done.step,
+        total,
+        loss=loss,
+        learning_rate=rate,
+        metrics=None if found is None else found.metrics,
+        remaining_s=max(remaining, 0.0) if fraction else math.nan,
+        picture=None if found is None else found.picture,
     )

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import groupby, product
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
+from napari_seg.errors import DatasetError
 from napari_seg.imaging.instances import InstanceParams, remove_small
 from napari_seg.imaging.matching import THRESHOLDS as IOU_THRESHOLDS
 from napari_seg.imaging.matching import count_matches
 from napari_seg.imaging.metrics import Metrics, evaluate, pool
-from napari_seg.inference.segment import Segmentation, iter_derive, segment
+from napari_seg.inference.params import SegmentParams
+from napari_seg.inference.segment import Segmentation, iter_derive, iter_segment
+from napari_seg.training.pairs import TrainingPair, TrainingPlane
+from napari_seg.training.progress import Picture
 from napari_seg.types import Progress, run
 
 if TYPE_CHECKING:
@@ -21,7 +25,9 @@ if TYPE_CHECKING:
 
     from napari_seg.models.card import Card
     from napari_seg.models.checkpoint import Checkpoint
-    from napari_seg.training.pairs import TrainingPair
+
+Result = TypeVar("Result")
+Plane = TypeVar("Plane")
 
 LARGEST_PX = 1024
 """Larger validation images are cropped to this side, in network pixels."""
@@ -45,26 +51,57 @@ def total_score(metrics: Metrics) -> float:
     return (metrics.average_precision(0.5) + metrics.mean_ap) / 2
 
 
+@dataclass(frozen=True)
+class Validation:
+    """What a network makes of the validation planes."""
+
+    metrics: Metrics
+    """Pooled over the planes."""
+    picture: Picture
+    """The first plane that has an object."""
+
+
 def validate(
-    checkpoint: Checkpoint, pairs: Sequence[TrainingPair], *, device: str = "cpu"
+    checkpoint: Checkpoint, pairs: Sequence[TrainingPlane], *, device: str = "cpu"
 ) -> Metrics:
     """Pool the metrics of all pairs, segmented with the true object size."""
-    cropped = [_crop(pair, checkpoint.card) for pair in pairs]
-    return pool(
-        evaluate(_segment(checkpoint, pair, device, keep=False).labels, pair.labels)
-        for pair in cropped
-    )
+    return run(iter_validate(checkpoint, pairs, device=device)).metrics
+
+
+def iter_validate(
+    checkpoint: Checkpoint, pairs: Sequence[TrainingPlane], *, device: str = "cpu"
+) -> Generator[Progress, None, Validation]:
+    """Segment all planes with the true object size and score them.
+
+    Yields
+    ------
+    Progress
+        Stage ``"validate"``, many a plane.
+    """
+    scores: list[Metrics] = []
+    picture: Picture | None = None
+    for number, plane in enumerate(pairs):
+        pair = _crop(plane, checkpoint.card)
+        job = _iter_segment(checkpoint, pair, device, keep=False)
+        found = yield from _as_stage(job, "validate", number, len(pairs))
+        scores.append(_score_known(found.labels, pair.labels))
+        if picture is None or (not picture.truth.any() and pair.labels.any()):
+            picture = Picture(pair.name, pair.image, found.labels, pair.labels)
+        yield Progress("validate", number + 1, len(pairs))
+    if picture is None:
+        raise DatasetError("There is nothing to validate on", "no images")
+    return Validation(pool(scores), picture)
 
 
 def iter_calibrate(
-    checkpoint: Checkpoint, pairs: Sequence[TrainingPair], *, device: str = "cpu"
+    checkpoint: Checkpoint, pairs: Sequence[TrainingPlane], *, device: str = "cpu"
 ) -> Generator[Progress, None, Card]:
     """Find the thresholds that score best; the network runs once a pair.
 
     Yields
     ------
     Progress
-        Stage ``"calibrate"``, one step a pair.
+        Stage ``"calibrate"``, many a plane.
 
     Returns
     -------
@@ -74,16 +111,19 @@ def iter_calibrate(
     choices = _choices(checkpoint.card)
     counts = {choice: np.zeros(2 + len(IOU_THRESHOLDS)) for choice in choices}
     for number, full in enumerate(pairs):
-        yield Progress("calibrate", number, len(pairs))
         pair = _crop(full, checkpoint.card)
-        found = _segment(checkpoint, pair, device, keep=True)
+        job = _iter_segment(checkpoint, pair, device, keep=True)
+        found = yield from _as_stage(job, "calibrate", number, len(pairs))
         for key, group in groupby(choices, key=lambda choice: choice[:2]):
-            labels = run(iter_derive(found, InstanceParams(*key)))
+            again = iter_derive(found, InstanceParams(*key))
+            labels = yield from _as_stage(again, "calibrate", number, len(pairs))
             for choice in group:
                 # Dropping the small afterwards saves a watershed for each size.
                 kept = remove_small(labels, choice[2] / found.zoom**2)
-                n_found, n_true, matches = count_matches(kept, pair.labels)
+                known, truth = without_ignored(kept, pair.labels)
+                n_found, n_true, matches = count_matches(known, truth)
                 counts[choice] += (n_found, n_true, *matches)
+                yield Progress("calibrate", number, len(pairs))
     yield Progress("calibrate", len(pairs), len(pairs))
     # Of equals the first: the middle of the range comes before its ends.
     best = max(choices, key=lambda choice: _score(counts[choice]))
@@ -93,6 +133,36 @@ def iter_calibrate(
         seed_threshold=best[1],
         smallest_px=round(best[2], 1),
     )
+
+
+def without_ignored(
+    found: NDArray[np.int32], truth: NDArray[np.int32]
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Take away what lies where nobody looked, which is neither right nor wrong.
+
+    Parameters
+    ----------
+    found, truth : ndarray of int32, same shape
+        Predicted and true ids; -1 in the truth where labels do not count.
+
+    Returns
+    -------
+    found, truth : ndarray of int32
+        Predicted objects with more than half of their pixels there are gone, and of
+        the others those pixels.
+    """
+    ignored = truth < 0
+    if not ignored.any():
+        return found, truth
+    size = np.bincount(found.ravel())
+    there = np.bincount(found[ignored], minlength=len(size))
+    outside = np.where(2 * there > size, 0, np.arange(len(size), dtype=np.int32))
+    kept = np.where(ignored, 0, outside.astype(np.int32)[found])
+    return kept, np.maximum(truth, 0)
+
+
+def _score_known(found: NDArray[np.int32], truth: NDArray[np.int32]) -> Metrics:
+    return evaluate(*without_ignored(found, truth))
 
 
 def _choices(card: Card) -> list[Choice]:
@@ -110,23 +180,54 @@ def _score(counts: NDArray[np.float64]) -> float:
     return float(precision[0] + precision.mean()) / 2
 
 
-def _segment(
+def _iter_segment(
     checkpoint: Checkpoint, pair: TrainingPair, device: str, *, keep: bool
-) -> Segmentation:
-    return segment(
-        pair.image,
-        checkpoint,
+) -> Generator[Progress, None, Segmentation]:
+    card = checkpoint.card
+    params = SegmentParams(
         axes="CYX",
         device=device,
-        channel=0 if checkpoint.card.in_channels == 1 else None,
-        diameter_px=pair.diameter_px or checkpoint.card.object_diameter_px,
+        channel=0 if card.in_channels == 1 else None,
+        diameter_px=pair.diameter_px or card.object_diameter_px,
         keep_probabilities=keep,
     )
+    return iter_segment(pair.image, checkpoint, params)
 
 
-def _crop(pair: TrainingPair, card: Card) -> TrainingPair:
-    zoom = card.object_diameter_px / pair.diameter_px if pair.diameter_px else 1.0
+def _as_stage(
+    job: Generator[Progress, None, Result], stage: str, done: int, total: int
+) -> Generator[Progress, None, Result]:
+    """Pass a job on under another name: only that it moves is of interest."""
+    while True:
+        try:
+            next(job)
+        except StopIteration as stop:
+            result: Result = stop.value
+            return result
+        yield Progress(stage, done, total)
+
+
+def evenly(planes: Sequence[Plane], most: int) -> list[Plane]:
+    """At most so many of the planes, evenly spaced."""
+    if len(planes) <= most:
+        return list(planes)
+    return [
+        planes[i] for i in np.linspace(0, len(planes) - 1, most).round().astype(int)
+    ]
+
+
+def _crop(plane: TrainingPlane, card: Card) -> TrainingPair:
+    """Cut a window of at most `LARGEST_PX` that has objects, if there are any."""
+    zoom = card.object_diameter_px / plane.diameter_px if plane.diameter_px else 1.0
     side = max(int(LARGEST_PX / zoom), 1)
-    return replace(
-        pair, image=pair.image[:, :side, :side], labels=pair.labels[:side, :side]
-    )
+    objects = plane.spots.objects
+    window = []
+    for axis, length in enumerate(plane.shape):
+        # The corner, unless there is nothing to see.
+        start = 0
+        if len(objects) and not (objects < side).all(axis=1).any():
+            middle = int(objects[len(objects) // 2][axis])
+            start = min(max(middle - side // 2, 0), max(length - side, 0))
+        window.append(slice(start, min(start + side, length)))
+    image, labels = plane.read((window[0], window[1]))
+    return TrainingPair(plane.name, image, labels, plane.diameter_px, plane.source)

@@ -4,16 +4,11 @@ import tifffile
 
 from napari_seg.errors import DatasetError
 from napari_seg.training.augmentation import Augmentation
-from napari_seg.training.pairs import (
-    TrainingPair,
-    dense_ids,
-    hold_out,
-    median_diameter,
-    read_pairs,
-    split_folders,
-)
+from napari_seg.training.folders import folder_sources, read_pairs
+from napari_seg.training.pairs import TrainingPair, dense_ids, median_diameter
 from napari_seg.training.params import TrainParams
 from napari_seg.training.sampling import PatchDataset
+from napari_seg.training.split import split_planes
 
 
 def discs(shape=(60, 60), radius=6):
@@ -55,19 +50,21 @@ def test_planes_of_a_stack_stay_on_one_side_of_the_split(tmp_path):
         write(tmp_path, stem, stack, stack)
     pairs = read_pairs(tmp_path)
     assert len(pairs) == 20
-    train, val = hold_out(pairs, seed=3)
-    assert len(train) + len(val) == 20
-    assert {p.source for p in train} & {p.source for p in val} == set()
-    assert hold_out(pairs, seed=3)[1] == val
+    split = split_planes(pairs, seed=3)
+    assert len(split.train) + len(split.val) == 20
+    assert {p.source for p in split.train} & {p.source for p in split.val} == set()
+    assert split_planes(pairs, seed=3).val == split.val
 
 
 def test_train_and_val_folders_are_found(tmp_path):
-    assert split_folders(tmp_path) == (tmp_path, None)
-    (tmp_path / "train").mkdir()
-    (tmp_path / "val").mkdir()
-    assert split_folders(tmp_path) == (tmp_path / "train", tmp_path / "val")
+    labels = discs().astype(np.uint8)
+    write(tmp_path, "a", labels, labels)
+    assert [s.for_validation for s in folder_sources(tmp_path)] == [None]
+    for side, marked in (("train", [None]), ("val", [False, True])):
+        write(tmp_path / side, "a", labels, labels)
+        assert [s.for_validation for s in folder_sources(tmp_path)] == marked
     with pytest.raises(DatasetError, match="no data set folder"):
-        split_folders(tmp_path / "nowhere")
+        folder_sources(tmp_path / "nowhere")
 
 
 def test_incomplete_sets_name_what_is_wrong(tmp_path):

@@ -1,0 +1,242 @@
+"""One sitting of a run: the network, its average, its optimiser, one step of them."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.optim.swa_utils import AveragedModel
+
+from napari_seg.inference.device import choose_device
+from napari_seg.models.checkpoint import Checkpoint, save_checkpoint
+from napari_seg.training.describe import with_scores
+from napari_seg.training.losses import build_loss, with_auxiliary
+from napari_seg.training.precision import half_type
+from napari_seg.training.rehearsal import Teacher, as_channels
+from napari_seg.training.schedule import fraction_done, rate_factor, running_average
+from napari_seg.training.state import Progression, load_state, save_state
+from napari_seg.training.validation import total_score
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.optim import Optimizer
+
+    from napari_seg.imaging.metrics import Metrics
+    from napari_seg.models.card import Card
+    from napari_seg.training.params import TrainParams
+    from napari_seg.training.sampling import Patch
+
+MAX_GRADIENT = 5.0
+"""Norm to which gradients are clipped."""
+
+
+class Sitting:
+    """What a run changes from step to step, and what it leaves on disk.
+
+    Parameters
+    ----------
+    card : Card
+        Of the checkpoint that is written.
+    network : torch.nn.Module
+        Trained in place.
+    out : Path
+        The checkpoint.
+    params : TrainParams
+    teacher : Teacher, optional
+        Holds the network to its old answers where it rehearses.
+    """
+
+    def __init__(
+        self,
+        card: Card,
+        network: nn.Module,
+        out: Path,
+        params: TrainParams,
+        teacher: Teacher | None = None,
+    ) -> None:
+        self.card = card
+        self.out = out
+        self.params = params
+        self.device = choose_device(params.device).name
+        self.half = half_type(self.device) if params.mixed_precision else None
+        self.loss = build_loss(params.loss)
+        self.network = network.to(self.device)
+        self.teacher = teacher
+        if teacher is not None:
+            teacher.network.to(self.device)
+        if card.ndim == 2:
+            self.network.to(memory_format=torch.channels_last)
+        self.average = AveragedModel(
+            self.network,
+            avg_fn=running_average(params.average_decay),
+            use_buffers=True,
+        )
+        if params.freeze_norm:
+            freeze_norm(self.network)
+        self.optimiser = build_optimiser(self.network, params)
+        self.rate = 0.0
+        self.done = (
+            load_state(out, self.network, self.average, self.optimiser)
+            if params.resume
+            else Progression()
+        )
+
+    def step(self, patch: Patch, rehearsed: Patch | None = None) -> float:
+        """One step of the optimiser.
+
+        Parameters
+        ----------
+        patch : (Tensor, Tensor, Tensor)
+            New data: images, classes, weights.
+        rehearsed : (Tensor, Tensor, Tensor), optional
+            Old data; images of one channel are repeated for networks of several.
+
+        Returns
+        -------
+        float
+            The loss.
+        """
+        self.rate = self._set_rate()
+        self.network.train()
+        if self.params.freeze_norm:
+            freeze_norm(self.network)
+        # Seeded step by step: a resumed run draws the dropout it would have drawn, and
+        # whoever else uses torch's random numbers is not disturbed.
+        with self._seeded(), self._autocast():
+            loss = self._forward(patch, rehearsed)
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.network.parameters(), MAX_GRADIENT)
+        self.optimiser.step()
+        self.average.update_parameters(self.network)
+        self.done.step += 1
+        return float(loss.detach())
+
+    def _forward(self, patch: Patch, rehearsed: Patch | None) -> Tensor:
+        images = patch[0]
+        if rehearsed is not None:
+            images = torch.cat([images, as_channels(rehearsed[0], images.shape[1])])
+        images = images.to(self.device).contiguous(memory_format=torch.channels_last)
+        outputs = self.network(images)
+        count = len(patch[0])
+        new = {key: _part(value, slice(count)) for key, value in outputs.items()}
+        aux = self.params.aux_weight
+        loss = with_auxiliary(new, *self._truth(patch), self.loss, aux_weight=aux)
+        if rehearsed is None:
+            return loss
+        old = {key: _part(value, slice(count, None)) for key, value in outputs.items()}
+        again = (
+            self.teacher.loss(images[count:], old["out"])
+            if self.teacher is not None
+            else with_auxiliary(old, *self._truth(rehearsed), self.loss, aux_weight=aux)
+        )
+        share = len(rehearsed[0]) / len(images)
+        weight = self.params.rehearse_weight * share
+        return (1 - share) * loss + weight * again
+
+    def _truth(self, patch: Patch) -> tuple[Tensor, Tensor]:
+        _, classes, weights = patch
+        margin = int(getattr(self.network, "margin", 0))
+        if margin:
+            inner = (slice(None), *(slice(margin, -margin),) * 2)
+            classes, weights = classes[inner], weights[inner]
+        return classes.to(self.device), weights.to(self.device)
+
+    def _set_rate(self) -> float:
+        factor = rate_factor(fraction_done(self.done, self.params))
+        for group in self.optimiser.param_groups:
+            group["lr"] = group["full_rate"] * factor
+        return self.params.learning_rate * factor
+
+    def _seeded(self) -> AbstractContextManager[None]:
+        return _Seeded(self.params.seed * 1_000_003 + self.done.step, self.device)
+
+    def _autocast(self) -> torch.autocast:
+        kind = torch.device(self.device).type
+        return torch.autocast(kind, self.half, enabled=self.half is not None)
+
+    def checkpoint(self) -> Checkpoint:
+        """Averaged weights, which are what is validated."""
+        return Checkpoint(self.average.module.eval(), self.card)
+
+    def take(self, metrics: Metrics) -> None:
+        """Keep the averaged weights if they are the best, and save the state."""
+        if total_score(metrics) > self.done.best_score:
+            self.done.best_score = total_score(metrics)
+            self.done.stale = 0
+            card = with_scores(self.card, metrics)
+            save_checkpoint(self.out, self.average.module, card)
+        else:
+            self.done.stale += 1
+        self.save()
+
+    def stop(self) -> None:
+        """Keep what there is, so that `resume` goes on from this very step."""
+        if self.done.best_score < 0:
+            # Not validated yet: unscored weights are better than none.
+            save_checkpoint(self.out, self.average.module, self.card)
+        self.save()
+
+    def save(self) -> None:
+        """Save the state beside the output."""
+        save_state(self.out, self.network, self.average, self.optimiser, self.done)
+
+
+class _Seeded(AbstractContextManager[None]):
+    """Random numbers of torch from a seed, and afterwards as they were before."""
+
+    def __init__(self, seed: int, device: str) -> None:
+        kind = torch.device(device)
+        devices = [kind] if kind.type == "cuda" else []
+        self._fork = torch.random.fork_rng(devices=devices)
+        self._seed = seed
+
+    def __enter__(self) -> None:
+        self._fork.__enter__()
+        torch.manual_seed(self._seed)
+
+    def __exit__(self, *error: object) -> None:
+        self._fork.__exit__(None, None, None)
+
+
+def freeze_norm(network: nn.Module) -> None:
+    """Keep the statistics and the scale of every batch normalisation as they are."""
+    for module in network.modules():
+        if isinstance(module, _BatchNorm):
+            module.eval()
+            module.requires_grad_(False)
+
+
+def build_optimiser(network: nn.Module, params: TrainParams) -> Optimizer:
+    """Optimiser with the encoder's own learning rate, ``full_rate`` of each group."""
+    encoder: list[nn.Parameter] = []
+    rest: list[nn.Parameter] = []
+    for name, parameter in network.named_parameters():
+        if parameter.requires_grad:
+            (encoder if name.startswith("encoder.") else rest).append(parameter)
+    rate = params.learning_rate
+    groups = [
+        {"params": rest, "lr": rate, "full_rate": rate},
+        {
+            "params": encoder,
+            "lr": rate * params.encoder_rate,
+            "full_rate": rate * params.encoder_rate,
+        },
+    ]
+    groups = [group for group in groups if group["params"]]
+    if params.optimiser == "sgd":
+        return torch.optim.SGD(
+            groups, momentum=params.momentum, weight_decay=params.weight_decay
+        )
+    return torch.optim.AdamW(groups, weight_decay=params.weight_decay)
+
+
+def _part(value: Any, rows: slice) -> Any:
+    """Take some images of an output, or of each of a list of outputs."""
+    if isinstance(value, list | tuple):
+        return [tensor[rows] for tensor in value]
+    return value[rows]
