@@ -18,5 +18,42 @@ RUN = Shortcut("Ctrl+Alt+R", "Run the network")
 CANCEL = Shortcut("Ctrl+Alt+X", "Cancel the run and keep the finished tiles")
 ESTIMATE = Shortcut("Ctrl+Alt+E", "Estimate the size of the objects")
 
-ALL: tuple[Shortcut, ...] = (RUN, CANCEL, ESTIMATE)
+# The Correct panel's work only while it is on screen.
+OBJECT = Shortcut("A", "Add an object, or grow and trim it, by strokes")
+SPLIT = Shortcut("S", "Split an object by one stroke on each part")
+MERGE = Shortcut("J", "Join objects by a stroke across them")
+DELETE = Shortcut("D", "Delete an object by a click, several by a rectangle")
+LOCK = Shortcut("K", "Lock an object by a click, or unlock it")
+PICK = Shortcut("I", "Select an object by a click, as Ctrl+click does in any tool")
+SIGN = Shortcut("T", "Toggle what strokes mean; Shift does it for one stroke")
+VOLUME = Shortcut("Shift+M", "Toggle between this plane only and the whole volume")
+COMMIT = Shortcut("Enter", "Keep what the strokes propose")
+DISCARD = Shortcut("Esc", "Discard the strokes, or stop what is running")
+NEW = Shortcut("N", "Start a new object")
+FREE_ID = Shortcut("Shift+N", "Look for the next free id, and take it")
+FILL = Shortcut("H", "Fill the holes of the selected object")
+SMOOTH = Shortcut("U", "Smooth the outline of the selected object")
+LARGEST = Shortcut("G", "Keep only the largest part of the selected object")
+LOCK_SELECTED = Shortcut("Shift+K", "Lock the selected object, or unlock it")
+DELETE_SELECTED = Shortcut("Shift+D", "Delete the selected object")
+PREVIOUS = Shortcut("Q", "Carry the selected object to the previous plane or frame")
+NEXT = Shortcut("W", "Carry the selected object to the next plane or frame")
+THROUGH = Shortcut("Shift+W", "Carry the selected object on, both ways, until it ends")
+RANGE = Shortcut("R", "Carry the selected object through a range of planes")
+INTERPOLATE = Shortcut("Shift+I", "Fill the planes between those that were drawn")
+
+CORRECTION: tuple[Shortcut, ...] = (
+    OBJECT, SPLIT, MERGE, DELETE, LOCK, PICK, SIGN, VOLUME, COMMIT, DISCARD, NEW,
+    FREE_ID, FILL, SMOOTH, LARGEST, LOCK_SELECTED, DELETE_SELECTED, PREVIOUS, NEXT,
+    THROUGH, RANGE, INTERPOLATE,
+)  # fmt: skip
+"""The Correct panel's, in the order of the guide."""
+
+ALL: tuple[Shortcut, ...] = (RUN, CANCEL, ESTIMATE, *CORRECTION)
 """napari's own keys, which these must not repeat, are checked by a test."""
+
+UNDO = Shortcut("Ctrl+Z", "Take back the last step, or the last stroke that waits")
+REDO = Shortcut("Ctrl+Shift+Z", "Repeat what was taken back")
+
+NAPARI: tuple[Shortcut, ...] = (UNDO, REDO)
+"""Bound by napari for labels layers; shown on our buttons, and left to napari."""

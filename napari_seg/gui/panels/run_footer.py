@@ -3,35 +3,21 @@
 from __future__ import annotations
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import (
     QLabel,
     QProgressBar,
     QPushButton,
-    QShortcut,
     QVBoxLayout,
     QWidget,
 )
 
 from napari_seg.gui.forms import tooltip
 from napari_seg.gui.panels.fields import SPACING_PX, wrapping_policy
-from napari_seg.gui.shortcuts import CANCEL, RUN, Shortcut
+from napari_seg.gui.panels.keys import add_shortcut, native_key
+from napari_seg.gui.shortcuts import CANCEL, RUN
 from napari_seg.state import JobState
 
 _BAR_STEPS = 1000
-
-
-def native_key(shortcut: Shortcut) -> str:
-    """Write a key as this platform does, e.g. with the Mac's symbols."""
-    sequence = QKeySequence(shortcut.key)
-    return sequence.toString(QKeySequence.SequenceFormat.NativeText)
-
-
-def add_shortcut(widget: QWidget, shortcut: Shortcut) -> QShortcut:
-    """Bind a key in the whole window that `widget` is docked in."""
-    key = QShortcut(QKeySequence(shortcut.key), widget)
-    key.setContext(Qt.ShortcutContext.WindowShortcut)
-    return key
 
 
 class RunFooter(QWidget):

@@ -5,21 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from qtpy.QtCore import QSignalBlocker, Qt, Signal
-from qtpy.QtWidgets import (
-    QComboBox,
-    QFrame,
-    QLabel,
-    QScrollArea,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 from superqt import QLabeledDoubleSlider, QLabeledSlider
 
 from napari_seg.gui.forms import ParamsForm, field_docs
 from napari_seg.gui.panels.axes_strip import AxesStrip
+from napari_seg.gui.panels.choices import combo_box, fill_combo, scrolled
 from napari_seg.gui.panels.fields import SPACING_PX, FieldGrid
 from napari_seg.gui.panels.fold import Fold
-from napari_seg.gui.panels.run_footer import RunFooter, add_shortcut
+from napari_seg.gui.panels.keys import add_shortcut
+from napari_seg.gui.panels.run_footer import RunFooter
 from napari_seg.gui.panels.size_field import SizeField
 from napari_seg.gui.panels.wheel_guard import WheelGuard
 from napari_seg.gui.shortcuts import ESTIMATE
@@ -76,13 +71,13 @@ class SegmentPanel(QWidget):
     def _make_editors(self) -> None:
         self.hint = QLabel(_HINT)
         self.hint.setWordWrap(True)
-        self.image = _combo()
+        self.image = combo_box()
         self.axes = AxesStrip()
-        self.channel = _combo()
-        self.model = _combo()
-        self.device = _combo()
+        self.channel = combo_box()
+        self.model = combo_box()
+        self.device = combo_box()
         self.size = SizeField()
-        self.scope = _combo()
+        self.scope = combo_box()
         for scope in Scope:
             self.scope.addItem(scope.value, scope)
         self.threshold = QLabeledDoubleSlider(Qt.Orientation.Horizontal)
@@ -118,25 +113,9 @@ class SegmentPanel(QWidget):
         self.fold = Fold("Advanced", rare)
         column = QVBoxLayout(self)
         column.setSpacing(SPACING_PX)
-        column.addWidget(self._scrolled([self.hint, self.grid, self.fold]), 1)
+        column.addWidget(scrolled([self.hint, self.grid, self.fold]), 1)
         column.addWidget(self.footer)
         self._channel_field.set_visible(False)
-
-    def _scrolled(self, widgets: Sequence[QWidget]) -> QScrollArea:
-        content = QWidget()
-        column = QVBoxLayout(content)
-        column.setContentsMargins(0, 0, SPACING_PX, 0)
-        column.setSpacing(2 * SPACING_PX)
-        for widget in widgets:
-            column.addWidget(widget)
-        column.addStretch(1)
-        area = QScrollArea()
-        area.setWidgetResizable(True)
-        area.setFrameShape(QFrame.Shape.NoFrame)
-        off = Qt.ScrollBarPolicy.ScrollBarAlwaysOff
-        area.setHorizontalScrollBarPolicy(off)
-        area.setWidget(content)
-        return area
 
     def _connect(self) -> None:
         self.image.currentTextChanged.connect(self.image_requested)
@@ -168,7 +147,7 @@ class SegmentPanel(QWidget):
 
     def set_images(self, names: Sequence[str], current: str | None) -> None:
         """List the image layers; the hint shows when there is none."""
-        _fill(self.image, [(name, name) for name in names], current)
+        fill_combo(self.image, [(name, name) for name in names], current)
         self.hint.setVisible(not names)
         self.image.setEnabled(bool(names))
         self.image.setPlaceholderText("No image open")
@@ -182,12 +161,12 @@ class SegmentPanel(QWidget):
         self, channels: Sequence[tuple[str, int | None]], current: int | None
     ) -> None:
         """List the channels as pairs of text and number; hide the row if empty."""
-        _fill(self.channel, channels, current)
+        fill_combo(self.channel, channels, current)
         self._channel_field.set_visible(bool(channels))
 
     def set_models(self, names: Sequence[str], current: str) -> None:
         """List the models."""
-        _fill(self.model, [(name, name) for name in names], current)
+        fill_combo(self.model, [(name, name) for name in names], current)
 
     def set_model_summary(self, text: str) -> None:
         """Say what the model is good for."""
@@ -195,7 +174,7 @@ class SegmentPanel(QWidget):
 
     def set_devices(self, devices: Sequence[tuple[str, str]], current: str) -> None:
         """List the devices as pairs of text and name."""
-        _fill(self.device, devices, current)
+        fill_combo(self.device, devices, current)
 
     def set_device_reason(self, text: str) -> None:
         """Say which device is in use and why."""
@@ -248,23 +227,3 @@ class SegmentPanel(QWidget):
     def _show_estimate_button(self) -> None:
         # Allowed exactly when a run is: both need a sound input and a free thread.
         self.size.estimate_button.setEnabled(self.footer.can_run)
-
-
-def _combo() -> QComboBox:
-    """Make a combo box that long names do not widen."""
-    box = QComboBox()
-    box.setMinimumContentsLength(6)
-    policy = QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
-    box.setSizeAdjustPolicy(policy)
-    return box
-
-
-def _fill(box: QComboBox, items: Sequence[tuple[str, object]], current: object) -> None:
-    """Replace the items and the choice without emitting."""
-    with QSignalBlocker(box):
-        box.clear()
-        for text, value in items:
-            box.addItem(text, value)
-            box.setItemData(box.count() - 1, text, Qt.ItemDataRole.ToolTipRole)
-        values = [value for _, value in items]
-        box.setCurrentIndex(values.index(current) if current in values else -1)
