@@ -2,10 +2,10 @@
 
 DATA holds ``<set>/{train,val}/{images,masks}``. For each set the shipped model is
 scored on the validation images, fine-tuned on 1, 3 and 5 training images (nested,
-drawn with seed 0) and scored again, on the set and on what it knew before; the same steps from
-scratch are the comparison. Nothing of ``val`` is seen in training, not even to choose
-thresholds. The object size of each image is given, alike for all. Results are kept in
-``--cache``, a file a run, so a stopped benchmark goes on.
+drawn with seed 0) and scored again, on the set and on what it knew before; the same
+steps from scratch are the comparison. Nothing of ``val`` is seen in training, not even
+to choose thresholds. The object size of each image is given, alike for all. Results
+are kept in ``--cache``, a file a run, so a stopped benchmark goes on.
 """
 
 from __future__ import annotations

@@ -180,6 +180,7 @@ def _planes(source: ArraySource, reading: Reading) -> Iterator[TrainingPlane | N
     group = source.key
     count = int(np.prod(shape)) // (whole[0].stop * whole[1].stop)
     for number, plane in enumerate(iter_planes(labels.axes, shape)):
+        reader.range_of(plane.t)  # now, not in whichever thread reads first
         name = source.name if count == 1 else f"{source.name}-{number:04d}"
         if not checked.uses_plane(number):
             yield None

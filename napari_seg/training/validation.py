@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 Plane = TypeVar("Plane")
 
-LARGEST_PX = 1024
+LARGEST_PX = 640
 """Larger validation images are cropped to this side, in network pixels."""
 
 THRESHOLDS = (0.4, 0.5, 0.6)
