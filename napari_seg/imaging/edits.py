@@ -16,7 +16,13 @@ from napari_seg.imaging.deltas import (
     join_edit,
     make_edit,
 )
-from napari_seg.imaging.objects import ids_in, is_any_of, next_free_id, object_box
+from napari_seg.imaging.objects import (
+    ids_in,
+    is_any_of,
+    next_free_id,
+    next_free_ids,
+    object_box,
+)
 from napari_seg.imaging.slabs import (
     Box,
     box_shape,
@@ -41,6 +47,7 @@ __all__ = [
     "make_edit",
     "merge_objects",
     "next_free_id",
+    "next_free_ids",
     "object_box",
     "smooth_object",
     "split_object",
@@ -140,6 +147,7 @@ def split_object(
     start: Sequence[int],
     *,
     locked: Iterable[int] = (),
+    name: str = "split",
 ) -> LabelEdit:
     """Give the parts of one object ids of their own.
 
@@ -156,6 +164,8 @@ def split_object(
         Where the piece begins.
     locked : iterable of int, optional
         Ids that keep every pixel.
+    name : str, optional
+        Of the edit.
     """
     _check_unlocked([object_id], locked)
     piece = tuple(slice(a, a + n) for a, n in zip(start, parts.shape, strict=True))
@@ -163,12 +173,10 @@ def split_object(
     inside = np.where(before == object_id, parts, 0)
     numbers, sizes = np.unique(inside[inside > 0], return_counts=True)
     after = before.copy()
-    new_id = next_free_id(labels)
-    for number in numbers[np.argsort(-sizes, kind="stable")][1:]:
-        _check_fits(before, new_id)
+    others = numbers[np.argsort(-sizes, kind="stable")][1:]
+    for number, new_id in zip(others, next_free_ids(labels, len(others)), strict=True):
         after[inside == number] = new_id
-        new_id += 1
-    return make_edit("split", start, before, after)
+    return make_edit(name, start, before, after)
 
 
 def fill_holes(

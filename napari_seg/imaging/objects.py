@@ -26,22 +26,32 @@ FEW = 4
 
 def next_free_id(labels: Any) -> int:
     """Return the id after the highest one; a free gap if the dtype ends there."""
+    return next_free_ids(labels, 1)[0]
+
+
+def next_free_ids(labels: Any, count: int) -> list[int]:
+    """Return the ids after the highest one; free gaps where the dtype ends."""
     check_integers(labels)
+    if not count:
+        return []
     dtype = np.dtype(labels.dtype)
+    last = int(np.iinfo(dtype).max)
     highest = max(
         (int(np.max(labels[s])) for s in slabs(labels, whole(labels))), default=0
     )
-    if highest < np.iinfo(dtype).max:
-        return max(highest, 0) + 1
-    used = np.array(ids_in(labels, whole(labels)))
-    free = np.flatnonzero(used != np.arange(1, len(used) + 1))
-    if not len(free):
+    first = max(highest, 0) + 1
+    free = list(range(first, min(first + count - 1, last) + 1))
+    if len(free) < count:
+        used = ids_in(labels, whole(labels))
+        gaps = np.setdiff1d(np.arange(1, len(used) + count + 1), used)
+        free += [int(i) for i in gaps[gaps < first][: count - len(free)]]
+    if len(free) < count:
         raise LabelsError(
             "Every id of the labels is taken",
             f"{dtype} labels with {len(used)} objects",
             "Convert the labels to int32.",
         )
-    return int(free[0]) + 1
+    return free
 
 
 def object_box(
