@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -22,9 +21,8 @@ from typing import TYPE_CHECKING, Any
 
 import napari
 import numpy as np
-from qtpy.QtCore import QObject, Qt, QTimer
-from qtpy.QtWidgets import QApplication
 
+from benchmarks._window import idle, measure, wait
 from napari_seg.gui.sample_data import nuclei
 from napari_seg.gui.widget import SegmentationWidget
 from napari_seg.state import JobState, Remembered
@@ -32,67 +30,9 @@ from napari_seg.state import JobState, Remembered
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-BEAT_MS = 5
 P99_BAR_MS = 50
 MAX_BAR_MS = 200
 TORCH_S = 6.0
-
-
-class Heartbeat(QObject):
-    """Notes how much later than due each beat of a timer comes."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._late_ms: list[float] = []
-        self._last = time.perf_counter()
-        self._timer = QTimer(self)
-        self._timer.setTimerType(Qt.TimerType.PreciseTimer)
-        self._timer.timeout.connect(self._beat)
-        self._timer.start(BEAT_MS)
-
-    def stop(self) -> NDArray[np.float64]:
-        """Return how late every beat was, in milliseconds."""
-        self._timer.stop()
-        return np.array(self._late_ms)
-
-    def _beat(self) -> None:
-        now = time.perf_counter()
-        self._late_ms.append(max(0.0, (now - self._last) * 1000 - BEAT_MS))
-        self._last = now
-
-
-def wait(condition: Callable[[], bool], timeout_s: float = 900) -> None:
-    """Let the Qt loop run until a condition holds."""
-    end = time.perf_counter() + timeout_s
-    while not condition():
-        QApplication.processEvents()
-        time.sleep(0.0005)
-        if time.perf_counter() > end:
-            raise TimeoutError("the job did not end")
-
-
-def idle(seconds: float) -> None:
-    """Let the Qt loop run for a while."""
-    end = time.perf_counter() + seconds
-    wait(lambda: time.perf_counter() > end)
-
-
-def measure(work: Callable[[], None]) -> dict[str, Any]:
-    """Return the figures of one piece of work that lets the Qt loop run."""
-    beat = Heartbeat()
-    began = time.perf_counter()
-    work()
-    seconds = time.perf_counter() - began
-    idle(0.5)  # the last repaints belong to the work
-    late = beat.stop()
-    return {
-        "seconds": round(seconds, 2),
-        "median_ms": round(float(np.median(late)), 1),
-        "p99_ms": round(float(np.percentile(late, 99)), 1),
-        "max_ms": round(float(late.max()), 1),
-        "over_50_ms": int((late > P99_BAR_MS).sum()),
-        "beats": len(late),
-    }
 
 
 def mirrored_nuclei(size: int) -> NDArray[Any]:
