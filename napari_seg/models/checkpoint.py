@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
@@ -17,7 +18,6 @@ from napari_seg.models.catalogue import find_checkpoint
 from napari_seg.models.registry import build_network
 
 if TYPE_CHECKING:
-    import torch
     from torch import nn
 
 
@@ -65,7 +65,8 @@ def load_model(name_or_path: str | Path) -> Checkpoint:
     card = read_card(path)
     try:
         tensors = load_file(path)
-        network = build_from_card(card)
+        with torch.random.fork_rng(devices=[]):  # drawn only to be overwritten
+            network = build_from_card(card)
         network.load_state_dict({k: _widen(v) for k, v in tensors.items()})
     except (SafetensorError, OSError, RuntimeError, TypeError, ValueError) as error:
         raise CheckpointError(

@@ -1,0 +1,195 @@
+"""Learning something new without forgetting."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tiny import TINY, losses, params
+
+from napari_seg.errors import DatasetError
+from napari_seg.models.checkpoint import load_model
+from napari_seg.training.augmentation import Augmentation
+from napari_seg.training.params import PRESETS, SAMPLES, TrainParams
+from napari_seg.training.rehearsal import Teacher, as_channels, rehearsal_sources
+from napari_seg.training.sources import ArraySource
+from napari_seg.training.trainer import iter_train, train
+from napari_seg.types import run
+
+
+@pytest.fixture
+def start(dataset, tmp_path):
+    """Return a checkpoint that was trained for a few steps."""
+    out = tmp_path / "start.safetensors"
+    run(iter_train(dataset, out, params(steps=6, validate_every=6)))
+    return out
+
+
+def tune(start, data, name="tuned", **fields):
+    fields = {"init": start, "average_decay": 0.0, "validate_every": 99} | fields
+    out = start.with_name(f"{name}.safetensors")
+    return run(iter_train(data, out, params(**fields)))
+
+
+def changed(before, after):
+    old, new = before.network.state_dict(), after.network.state_dict()
+    return {name for name in new if not torch.equal(old[name], new[name])}
+
+
+def test_frozen_batch_norm_stays_as_it_was_and_the_rest_learns(dataset, start):
+    tuned = tune(start, dataset, freeze_norm=True)
+    names = changed(load_model(start), tuned)
+    assert not [name for name in names if "running" in name or "num_batches" in name]
+    assert "head.weight" in names
+    assert any(
+        "running" in name for name in changed(load_model(start), tune(start, dataset))
+    )
+
+
+def test_a_still_encoder_is_spared(dataset, start):
+    tuned = tune(start, dataset, freeze_norm=True, encoder_rate=0.0, weight_decay=0.0)
+    names = changed(load_model(start), tuned)
+    assert names
+    assert not [name for name in names if name.startswith("encoder.")]
+
+
+def test_a_new_head_is_drawn_anew(dataset, start):
+    kept = tune(start, dataset, steps=1, learning_rate=1e-9)
+    new = tune(
+        start, dataset, "new", steps=1, learning_rate=1e-9, new_head=True, seed=7
+    )
+    old = load_model(start).network.head.weight
+    assert torch.allclose(kept.network.head.weight, old, atol=1e-3)
+    assert not torch.allclose(new.network.head.weight, old, atol=1e-2)
+
+
+def test_other_classes_and_channels_can_be_learned(dataset, start, layers):
+    binary = tune(start, dataset, target="foreground")
+    assert binary.card.classes == ("background", "foreground")
+    image, labels = layers[0]
+    colour = ArraySource(np.stack([image, image * 0, image / 2]), labels, axes="CYX")
+    grey = tune(start, colour, "grey")
+    wide = tune(start, colour, "wide", adapt_channels=True, rehearse=(SAMPLES,))
+    assert (grey.card.in_channels, wide.card.in_channels) == (1, 3)
+    assert wide.card.object_diameter_px == load_model(start).card.object_diameter_px
+
+
+def forgotten(start, tuned, image):
+    """How far a network has gone from its old answers."""
+    teacher = Teacher.of(load_model(start).network)
+    with torch.no_grad():
+        return float(teacher.loss(image, tuned.network(image)["out"]))
+
+
+def test_what_is_rehearsed_is_forgotten_less(start, dataset, layers):
+    # The new images are inverted, which contradicts what was learned.
+    sources = [
+        ArraySource(-image, labels, f"l{i}") for i, (image, labels) in enumerate(layers)
+    ]
+    old = torch.from_numpy(layers[0][0])[None, None] / 200
+    fields = {"steps": 12, "learning_rate": 1e-2, "freeze_norm": True, "batch": 4}
+    plain = tune(start, sources, "plain", **fields)
+    held = tune(
+        start, sources, "held", **fields, rehearse=(dataset,), rehearse_share=0.5
+    )
+    assert forgotten(start, held, old) < 0.7 * forgotten(start, plain, old)
+
+
+def test_a_network_with_a_new_head_rehearses_labels(start, dataset):
+    steps = list(
+        iter_train(
+            dataset,
+            start.with_name("h.safetensors"),
+            params(init=start, new_head=True, rehearse=(dataset,), rehearse_share=0.5),
+        )
+    )
+    assert all(np.isfinite(losses(steps)))
+
+
+def test_the_shipped_samples_can_be_rehearsed():
+    (sample,) = rehearsal_sources((SAMPLES,))
+    assert sample.name == "nuclei"
+    assert sample.labels.max() > 10
+
+
+def test_grey_is_repeated_over_channels():
+    grey = torch.rand(2, 1, 4, 5)
+    assert as_channels(grey, 3).shape == (2, 3, 4, 5)
+    assert as_channels(grey, 3)[:, 2].equal(grey[:, 0])
+    assert as_channels(grey, 1) is grey
+
+
+def test_a_run_that_no_longer_improves_stops_early(dataset, start):
+    still = params(
+        init=start, steps=40, validate_every=2, learning_rate=0.0, patience=2
+    )
+    steps = list(iter_train(dataset, start.with_name("p.safetensors"), still))
+    # the first validation is the best; two more bring nothing
+    assert len(losses(steps)) == 6
+
+
+def test_presets_are_parameters_for_a_purpose():
+    quick = TrainParams.quick_cpu()
+    assert (quick.minutes, quick.rehearse, quick.freeze_norm) == (5, (), False)
+    tuned = TrainParams.quick_cpu(init=Path("nuclei-unet"), minutes=2)
+    assert (tuned.minutes, tuned.rehearse, tuned.freeze_norm) == (2, (SAMPLES,), True)
+    assert TrainParams.preset("thorough") == TrainParams.thorough()
+    assert TrainParams.on_gpu().device == "cuda"
+    assert TrainParams.on_gpu().batch > quick.batch
+    with pytest.raises(DatasetError, match=r"'slow'.*quick"):
+        TrainParams.preset("slow")
+    assert set(PRESETS) == {"quick", "thorough", "gpu", "paper"}
+
+
+def test_the_papers_recipe_is_whole(dataset, tmp_path):
+    recipe = TrainParams.paper()
+    assert (recipe.batch, recipe.momentum, recipe.optimiser) == (1, 0.99, "sgd")
+    assert (recipe.w0, recipe.sigma_px, recipe.target) == (10, 5, "foreground")
+    assert recipe.augmentation == Augmentation.paper()
+    assert (recipe.augmentation.elastic_px, recipe.augmentation.rotate) == (10, True)
+    assert recipe.arguments["padding"] == "valid"
+    assert recipe.arguments["dropout"] == 0.5
+    small = replace(
+        recipe,
+        arguments={**recipe.arguments, "channels": (4, 8)},
+        patch_px=36,
+        steps=3,
+        device="cpu",
+    )
+    checkpoint = train(dataset, out=tmp_path / "p.safetensors", **vars(small))
+    assert checkpoint.network.margin == 8
+    assert checkpoint.card.arguments["dropout"] == 0.5
+
+
+def test_momentum_descends_as_its_formula_says():
+    from napari_seg.training.sitting import build_optimiser
+
+    network = torch.nn.Linear(1, 1, bias=False)
+    torch.nn.init.constant_(network.weight, 1.0)
+    optimiser = build_optimiser(
+        network, TrainParams.paper(learning_rate=0.1, momentum=0.9)
+    )
+    for _ in range(2):
+        optimiser.zero_grad()
+        network(torch.ones(1, 1)).backward()
+        optimiser.step()
+    # velocity 1, then 0.9 + 1
+    assert network.weight.item() == pytest.approx(1 - 0.1 - 0.1 * 1.9)
+
+
+def test_the_loss_of_a_run_can_be_chosen(dataset, tmp_path):
+    first = {
+        name: losses(
+            iter_train(
+                dataset, tmp_path / f"{i}.safetensors", params(steps=2, loss=name)
+            )
+        )[0]
+        for i, name in enumerate(("cross-entropy", "dice", "cross-entropy+dice"))
+    }
+    total = first["cross-entropy"] + first["dice"]
+    assert first["cross-entropy+dice"] == pytest.approx(total, rel=1e-4)
+    with pytest.raises(DatasetError, match="no loss named"):
+        train(
+            dataset, out=tmp_path / "x.safetensors", loss="l1", steps=1, arguments=TINY
+        )
