@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gc
 import math
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator
@@ -54,19 +55,40 @@ class Job:
     _mailbox: deque[Progress] = field(default_factory=deque)
     _result: Any = None
     _is_complete: bool = False
+    _may_go: threading.Event = field(default_factory=threading.Event)
+
+    def __post_init__(self) -> None:
+        """Go as soon as the thread is free."""
+        self._may_go.set()
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether the thread is to rest."""
+        return not self._may_go.is_set()
+
+    def pause(self) -> None:
+        """Rest from the next yield on, until `resume`; others still wait for it."""
+        if not self.is_cancelled:
+            self._may_go.clear()
+
+    def resume(self) -> None:
+        """Go on after `pause`."""
+        self._may_go.set()
 
     def cancel(self) -> None:
         """Stop at the next yield; what was yielded is still delivered."""
         self.is_cancelled = True
+        self._may_go.set()  # a paused job stops, too
 
     def drop(self) -> None:
         """Stop at the next yield and deliver nothing more: its answer is late."""
-        self.is_cancelled = self.is_muted = True
+        self.is_muted = True
+        self.cancel()
 
     def work(self) -> None:
         """Drain the generator; runs in the thread."""
         try:
-            while not self.is_cancelled:
+            while self._is_to_go_on():
                 self._mailbox.append(next(self.generator))
         except StopIteration as stop:
             self._result = stop.value
@@ -74,6 +96,10 @@ class Job:
         finally:
             # In this thread, because its clean-up may take as long as a tile.
             self.generator.close()
+
+    def _is_to_go_on(self) -> bool:
+        self._may_go.wait()
+        return not self.is_cancelled
 
     def deliver(self, until: float) -> bool:
         """Hand over news until the clock says `until`; True when none is left."""

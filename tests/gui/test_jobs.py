@@ -194,3 +194,50 @@ def test_collector_is_spared_only_while_a_job_runs(jobs):
     gate.release()
     finish(jobs)
     assert gc.get_freeze_count() == 0
+
+
+def test_a_paused_job_rests_and_goes_on_where_it_was(jobs):
+    gate, seen = threading.Semaphore(2), []
+    job = Job(
+        count_to(5, gate=gate),
+        on_done=lambda _: seen.append("done"),
+        on_progress=lambda p: seen.append(p.done),
+    )
+    jobs.start(job)
+    pump_until(jobs, lambda: len(seen) == 2)
+    job.pause()
+    gate.release(10)
+    end = time.perf_counter() + 0.1
+    while time.perf_counter() < end:
+        jobs.pump()
+    assert seen == [1, 2, 3]  # the step in hand is finished, no other begun
+    assert job.is_paused
+    job.resume()
+    finish(jobs)
+    assert seen == [1, 2, 3, 4, 5, "done"]
+
+
+def test_a_paused_job_can_be_cancelled(jobs):
+    closed, stopped = threading.Event(), []
+    job = Job(
+        count_to(1000, closed),
+        on_done=lambda _: None,
+        on_stopped=lambda: stopped.append(True),
+    )
+    job.pause()
+    jobs.start(job)
+    job.cancel()
+    finish(jobs)
+    assert stopped == [True]
+    job.pause()
+    assert not job.is_paused
+
+
+def test_close_wakes_a_paused_job():
+    jobs, closed = Jobs(), threading.Event()
+    job = jobs.start(Job(count_to(10**9, closed), on_done=lambda _: None))
+    while not job._mailbox:
+        time.sleep(0.001)
+    job.pause()
+    jobs.close()
+    assert closed.wait(5)
