@@ -5,11 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from qtpy.QtCore import QSignalBlocker, Qt, Signal
-from qtpy.QtWidgets import QCheckBox, QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
 from superqt import QLabeledDoubleSlider
 
 from napari_seg.gui import shortcuts
 from napari_seg.gui.correction.tools import Tool
+from napari_seg.gui.forms import tooltip
 from napari_seg.gui.forms import tooltip
 from napari_seg.gui.panels.choices import combo_box, fill_combo, scrolled
 from napari_seg.gui.panels.correct_footer import CorrectFooter
@@ -23,7 +31,8 @@ from napari_seg.gui.panels.wheel_guard import WheelGuard
 
 _HINT = """<b>Correct labels by clicking</b>
 <ol style="margin-left: -22px">
-<li>Open an image and labels for it, or make labels on the <i>Segment</i> tab.</li>
+<li>Open an image and labels for it, make them on the
+<i>Segment</i> tab, or press <i>New</i> for empty ones.</li>
 <li>Take a tool and draw on the labels. The preview follows your strokes.</li>
 <li><b>Enter</b> keeps what you see, <b>Esc</b> drops it, <b>Ctrl+Z</b> takes back
 any step.</li>
@@ -62,6 +71,7 @@ class CorrectPanel(QWidget):
     overwrite_requested = Signal(bool)
     volume_requested = Signal(bool)
     stop_requested = Signal()
+    new_labels_requested = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -81,6 +91,9 @@ class CorrectPanel(QWidget):
         self.problem.setSizePolicy(wrapping_policy())
         self.labels = combo_box()
         self.labels.setPlaceholderText("No labels open")
+        self.new_labels = QPushButton("New")
+        self.new_labels.setToolTip(tooltip("Make empty labels for the image."))
+        self.new_labels.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self.image = combo_box()
         self.image.setPlaceholderText("No image open")
         self.tools = ToolBox()
@@ -97,7 +110,12 @@ class CorrectPanel(QWidget):
 
     def _lay_out(self) -> None:
         layers = FieldGrid(_DOCS)
-        layers.add("labels", "Labels", self.labels)
+        labels = QWidget()
+        row = QHBoxLayout(labels)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.addWidget(self.labels, 1)
+        row.addWidget(self.new_labels)
+        layers.add("labels", "Labels", labels)
         layers.add("image", "Image", self.image)
         brush = FieldGrid(_DOCS)
         brush.add("brush", "Brush", self.brush)
@@ -124,6 +142,7 @@ class CorrectPanel(QWidget):
     def _connect(self) -> None:
         self.labels.currentTextChanged.connect(self.labels_requested)
         self.image.currentTextChanged.connect(self.image_requested)
+        self.new_labels.clicked.connect(lambda _: self.new_labels_requested.emit())
         self.tools.requested.connect(self.tool_requested)
         self.sign.changed.connect(self.sign_requested)
         self.brush.valueChanged.connect(self.brush_requested)
