@@ -27,7 +27,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks._table import report
-from benchmarks.click_fix import KINDS, Segmented, mend, segmented, spurious
+from benchmarks.click_errors import KINDS
+from benchmarks.click_fix import Segmented, mend, segmented, spurious
 from benchmarks.click_pieces import Network, Piece, sample
 from benchmarks.click_tools import MENDING, PLANAR, TOOLS
 from benchmarks.robot import MOST_CLICKS, Rule, Trial, play
@@ -46,9 +47,12 @@ def trial(tool: str, rule: Rule, piece: Piece) -> Trial:
     return play(made, piece.truth, view.start(), view.spacing, rule=rule)
 
 
-def mended(tool: str, rule: Rule, data: Segmented) -> list[tuple[str, Trial]]:
-    """Let the robot mend one image with one tool."""
-    return [(m.kind, m.trial) for m in mend(data, TOOLS[tool], rule)]
+def mended(
+    tool: str, with_edits: bool, rule: Rule, data: Segmented
+) -> list[tuple[str, Trial]]:
+    """Let the robot mend one image with one tool, or that and split and join."""
+    found = mend(data, TOOLS[tool], rule, with_edits=with_edits)
+    return [(m.kind, m.trial) for m in found]
 
 
 def summary(trials: Sequence[Trial]) -> Row:
@@ -103,15 +107,17 @@ def fixing(options: argparse.Namespace, run: Map) -> tuple[list[Row], Row]:
         files = files[:: options.every]
         images = [segmented(folder, file, options.network) for file in files]
         extra += sum(spurious(image) for image in images)
-        for tool in options.tools:
-            if tool not in MENDING:
-                continue
-            found = run(partial(mended, tool, options.rule), images)
+        chosen = [(tool, False) for tool in options.tools if tool in MENDING]
+        if OURS in options.tools:
+            chosen.insert(0, (OURS, True))
+        for tool, with_edits in chosen:
+            found = run(partial(mended, tool, with_edits, options.rule), images)
             pairs = [pair for image in found for pair in image]
+            shown = f"{tool}, split, join" if with_edits else tool
             for kind in (*KINDS, "all"):
                 trials = [t for k, t in pairs if kind in (k, "all")]
                 if trials:
-                    row = {"set": name, "tool": tool, "error": kind}
+                    row = {"set": name, "tool": shown, "error": kind}
                     rows.append(row | summary(trials))
     return rows, {"spurious_labels": extra}
 

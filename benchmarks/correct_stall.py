@@ -66,16 +66,20 @@ def volume(
         for x in range(CELL // 2, shape[2] - CELL // 2 + 1, CELL):
             half = (np.array(HALF) * rng.uniform(0.6, 1, 3)).astype(int)
             centre = np.array([shape[0] // 2, y, x]) + rng.integers(-3, 4, 3)
-            box = tuple(
-                slice(max(c - h, 0), c + h + 1)
-                for c, h in zip(centre, half, strict=True)
-            )
-            index = np.ogrid[box]
-            steps = [(i - c) / h for i, c, h in zip(index, centre, half, strict=True)]
-            inside = sum(s**2 for s in steps) < 1
+            box, inside = ellipsoid(centre, half)
             image[box] += (inside * rng.uniform(300, 800)).astype(np.uint16)
             objects.append((centre, half))
     return image, np.array(objects)
+
+
+def ellipsoid(
+    centre: NDArray[np.intp], half: NDArray[np.intp]
+) -> tuple[tuple[slice, ...], NDArray[np.bool_]]:
+    """Return the box of an ellipsoid, and its mask in the box."""
+    low, high = np.maximum(centre - half, 0), centre + half + 1
+    box = tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
+    sides = zip(np.ogrid[box], centre, half, strict=True)
+    return box, np.asarray(sum(((i - c) / h) ** 2 for i, c, h in sides) < 1)
 
 
 class Corrector:
@@ -133,6 +137,16 @@ class Corrector:
             idle(0.3)
         self._labels.mode = "pan_zoom"
 
+    def iou(self, objects: NDArray[np.intp]) -> float:
+        """Return how well objects made through the volume fit, the worst of all."""
+        fits = []
+        for centre, half in objects:
+            box, inside = ellipsoid(centre, half)
+            made = self._labels.data[box] == self._labels.data[tuple(centre)]
+            made &= self._labels.data[tuple(centre)] > 0
+            fits.append(float((made & inside).sum() / (made | inside).sum()))
+        return min(fits)
+
     def undo(self, count: int) -> None:
         """Press the panel's Undo."""
         for _ in range(count):
@@ -168,8 +182,9 @@ def run_all(user: Corrector, objects: NDArray[np.intp]) -> list[dict[str, Any]]:
     add("strokes in the plane", lambda: user.correct(objects[:half]))
     user.take_tool(is_volume=True)
     add("strokes in the volume", lambda: user.correct(objects[half:]))
+    rows[-1]["iou"] = user.iou(objects[half:])
     add("undo", lambda: user.undo(len(objects)))
-    return rows
+    return [{**row, "iou": row.get("iou", float("nan"))} for row in rows]
 
 
 def main() -> None:
@@ -191,9 +206,11 @@ def main() -> None:
         viewer.add_image(image, name="cells")
         labels = viewer.add_labels(np.zeros(image.shape, np.int32), name="labels")
         viewer.dims.set_point(0, image.shape[0] // 2)
+        viewer.window.resize(1580, 960)
         # Keys go to the active window only.
         viewer.window._qt_window.activateWindow()
         idle(2)
+        viewer.reset_view()
         user = Corrector(viewer, widget, labels)
         rows = run_all(user, objects[: args.objects])
         if args.screenshot:

@@ -94,6 +94,12 @@ class Trial:
         """Tell whether the IoU was never reached."""
         return max(self.scores) < quality
 
+    def after(self, clicks: int, seconds: float, score: float) -> Trial:
+        """Return the trial with some clicks of other tools before it."""
+        scores = ((score,) * clicks + self.scores)[: MOST_CLICKS + 1]
+        before = (seconds / clicks,) * clicks
+        return Trial(scores, before + self.seconds, self.mask)
+
 
 def next_click(
     mask: NDArray[np.bool_],

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from skimage.draw import disk
 
 from benchmarks import clicks
-from benchmarks.click_fix import Segmented, kind_of_error, mend, overlaps, spurious
+from benchmarks.click_errors import KINDS, kind_of_error, overlaps
+from benchmarks.click_fix import Segmented, mend, spurious
 from benchmarks.click_pieces import View, around, cut_piece, sample
 from benchmarks.click_tools import TOOLS
 from benchmarks.robot import MOST_CLICKS, Click, Rule, Trial, iou, next_click, play
@@ -278,6 +279,28 @@ def test_a_networks_errors_are_mended_one_by_one(name: str) -> None:
     least = 0.9 if name == "graph cut" else 0.8
     assert all(max(m.trial.scores) >= least for m in found if m.kind != "split")
     np.testing.assert_array_equal(data.labels, before)
+
+
+def test_split_and_join_are_used_before_strokes_and_counted() -> None:
+    data = wrongly_segmented()
+    before = data.labels.copy()
+    found = mend(data, TOOLS["graph cut"], with_edits=True)
+    taken = {kind: [m.trial for m in found if m.kind == kind] for kind in KINDS}
+    assert all(t.clicks(0.9) == 1 for t in (*taken["merged"], *taken["split"]))
+    assert {len(t) for t in taken.values()} == {1, 2}
+    assert all(t.scores[0] < 0.9 for t in taken["merged"])
+    np.testing.assert_array_equal(data.labels, before)
+
+
+def test_clicks_of_other_tools_come_before_the_strokes() -> None:
+    mask = np.ones((1, 1), bool)
+    trial = Trial((0.6, 0.95), (0.5,), mask).after(2, 0.2, 0.3)
+    assert trial.scores == (0.3, 0.3, 0.6, 0.95)
+    assert trial.clicks(0.9) == 3
+    assert trial.seconds == (0.1, 0.1, 0.5)
+    late = Trial((0.0, *[0.5] * 19, 0.95), (0.1,) * 20, mask).after(1, 0.1, 0.0)
+    assert late.clicks(0.9) == MOST_CLICKS
+    assert late.failed(0.9)
 
 
 def write_set(folder: Path) -> None:
