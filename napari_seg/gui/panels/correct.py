@@ -18,7 +18,6 @@ from superqt import QLabeledDoubleSlider
 from napari_seg.gui import shortcuts
 from napari_seg.gui.correction.tools import Tool
 from napari_seg.gui.forms import tooltip
-from napari_seg.gui.forms import tooltip
 from napari_seg.gui.panels.choices import combo_box, fill_combo, scrolled
 from napari_seg.gui.panels.correct_footer import CorrectFooter
 from napari_seg.gui.panels.fields import SPACING_PX, FieldGrid, wrapping_policy
