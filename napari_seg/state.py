@@ -186,6 +186,20 @@ class Remembered:
         """Remember the settings of the Correct panel."""
         self._keep(correct=asdict(settings))
 
+    def restore_weights(self) -> WeightSettings:
+        """Return what was remembered of the Weights panel."""
+        stored = self._read().get("weights")
+        values: dict[str, Any] = {}
+        for known in fields(WeightSettings):
+            value = stored.get(known.name) if isinstance(stored, dict) else None
+            if type(value) is type(known.default) and _is_sane(known.name, value):
+                values[known.name] = value
+        return WeightSettings(**values)
+
+    def store_weights(self, settings: WeightSettings) -> None:
+        """Remember the settings of the Weights panel."""
+        self._keep(weights=asdict(settings))
+
     def _keep(self, **content: Any) -> None:
         """Write some values, leaving the others as they are."""
         with suppress(OSError):
@@ -224,6 +238,29 @@ class CorrectSettings:
     """Whether strokes act on the whole volume instead of the plane shown."""
 
 
+@dataclass(frozen=True)
+class WeightSettings:
+    """What the Weights panel remembers; each docstring is the tooltip of its field."""
+
+    w0: float = 10.0
+    """How much more a pixel counts in training that lies in a narrow gap between two
+    cells. Raise it if touching cells come out joined."""
+    sigma_px: float = 5.0
+    """How wide a gap may be to count more: at d1 + d2 = sigma, the distances to the two
+    nearest cells together, 0.6 of w0 is left."""
+    sigma_um: float = 1.0
+    """The same in micrometres."""
+    is_um: bool = False
+    """Whether sigma is set in micrometres, where a pixel has a size."""
+    is_volume: bool = False
+    """Measure distances through the planes of a volume, too, with their spacing;
+    otherwise each plane is by itself. The networks for planes are trained with
+    planes."""
+    balance_classes: bool = False
+    """Also let cells and background weigh the same in sum: wc is N / (2 n) for a class
+    with n of N pixels. Training does that over all images together."""
+
+
 def _advanced_from(stored: object) -> Advanced:
     """Build the advanced settings from what of `stored` makes sense."""
     values: dict[str, Any] = {}
@@ -246,5 +283,8 @@ ADVANCED_RANGES: dict[str, tuple[float, float]] = {
     "batch": (0, 64),
     "seed_threshold": (0.0, 1.0),
     "brush_px": (0.5, 100.0),
+    "w0": (0.0, 50.0),
+    "sigma_px": (0.5, 20.0),
+    "sigma_um": (1e-4, 1e4),
 }
 """Smallest and largest value of each number that is remembered."""

@@ -11,6 +11,7 @@ from psygnal import Signal
 
 from napari_seg.errors import AxesError
 from napari_seg.gui.layers import default_axes
+from napari_seg.gui.own_layers import is_own
 from napari_seg.gui.view import full_data
 from napari_seg.imaging.axes import axis_size, check_axes
 from napari_seg.models.catalogue import ModelEntry
@@ -53,7 +54,8 @@ class ImageChoice:
 
     def images(self) -> list[Image]:
         """Return the image layers, the topmost first, as the layer list shows them."""
-        return [x for x in reversed(self._viewer.layers) if isinstance(x, Image)]
+        layers = reversed(self._viewer.layers)
+        return [x for x in layers if isinstance(x, Image) and not is_own(x)]
 
     def choose(self, name: str) -> None:
         """Choose an image layer by its name; unknown names change nothing."""

@@ -17,6 +17,7 @@ class Shortcut(NamedTuple):
 RUN = Shortcut("Ctrl+Alt+R", "Run the network")
 CANCEL = Shortcut("Ctrl+Alt+X", "Cancel the run and keep the finished tiles")
 ESTIMATE = Shortcut("Ctrl+Alt+E", "Estimate the size of the objects")
+WEIGHTS = Shortcut("Ctrl+Alt+B", "Show the border weights of the labels, or hide them")
 
 # The Correct panel's work only while it is on screen.
 OBJECT = Shortcut("A", "Add an object, or grow and trim it, by strokes")
@@ -49,7 +50,7 @@ CORRECTION: tuple[Shortcut, ...] = (
 )  # fmt: skip
 """The Correct panel's, in the order of the guide."""
 
-ALL: tuple[Shortcut, ...] = (RUN, CANCEL, ESTIMATE, *CORRECTION)
+ALL: tuple[Shortcut, ...] = (RUN, CANCEL, ESTIMATE, WEIGHTS, *CORRECTION)
 """napari's own keys, which these must not repeat, are checked by a test."""
 
 UNDO = Shortcut("Ctrl+Z", "Take back the last step, or the last stroke that waits")

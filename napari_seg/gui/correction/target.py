@@ -168,7 +168,7 @@ def make_target(layer: Labels, images: Sequence[Image]) -> Target:
         )
     if not images:
         raise ImageError("There is no image under the labels", remedy="Open it.")
-    repeated = _repeated_axis(layer)
+    repeated = repeated_axis(layer)
     kept = [a for a in range(layer.ndim) if a != repeated]
     labels = data
     if repeated is not None:
@@ -228,7 +228,7 @@ def fitting_images(layer: Labels, images: Sequence[Image]) -> list[Image]:
     return sorted(fits, key=lambda image: image.name != named)
 
 
-def _repeated_axis(layer: Labels) -> int | None:
+def repeated_axis(layer: Labels) -> int | None:
     """Return the axis along which the data repeat without taking memory."""
     if not isinstance(layer.data, np.ndarray):
         return None
