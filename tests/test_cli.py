@@ -20,9 +20,11 @@ from napari_seg.cli import main
 from napari_seg.data.io import read_image, read_labels, write_labels
 from napari_seg.data.samples import read_sample_truth
 from napari_seg.imaging.metrics import evaluate
-from napari_seg.models.card import Card
+from napari_seg.models.card import Card, read_card
+from napari_seg.models.catalogue import find_checkpoint
 from napari_seg.models.checkpoint import save_checkpoint
 from napari_seg.models.registry import build_network
+from napari_seg.training.curve import read_curve
 
 CENTRES = [(20, 20), (20, 60), (60, 40), (70, 80)]
 
@@ -329,6 +331,34 @@ def test_train_writes_a_checkpoint_that_segments(run: Run, tmp_path: Path) -> No
     assert "ap_0.50" in json.loads(done.out)["scores"]
     done = run("segment", path.parent, "--model", out, "--out", tmp_path / "o")
     assert done.code == 0, done.err
+
+
+@pytest.mark.slow
+def test_train_tunes_a_model_by_a_preset_and_its_exceptions(
+    run: Run, tmp_path: Path
+) -> None:
+    image, labels = discs()
+    for kind, array in (("images", image), ("masks", labels.astype(np.uint16))):
+        for name in ("a", "b"):
+            path = tmp_path / name / kind / f"{name}.tif"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            tifffile.imwrite(path, array)
+    out = tmp_path / "own.safetensors"
+    done = run(
+        "train", tmp_path / "a", tmp_path / "b", "--out", out, "--init", "nuclei-unet",
+        "--preset", "quick", "--steps", 2, "--batch", 2, "--patch", 32, "--device",
+        "cpu", "--rehearse", "samples", "--loss", "cross-entropy+dice", "--elastic", 1,
+        "--patience", 3, "--hard-image", "a", "--no-new-head",
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    assert "2 planes in memory" in done.err
+    assert "2 labelled images: too few to hold one out" in done.err
+    card = read_card(out)
+    assert card.arguments == read_card(find_checkpoint("nuclei-unet")).arguments
+    assert "--preset quick" in card.command
+    assert len(read_curve(out)) == 2
+    done = run("train", tmp_path / "a", "--out", out, "--preset", "slow")
+    assert (done.code, "quick, thorough" in done.err) == (2, True)
 
 
 def test_train_explains_what_is_missing(run: Run, tmp_path: Path) -> None:

@@ -13,19 +13,39 @@ from napari_seg.cli.output import emit_json, follow, say, warn
 from napari_seg.types import Progress
 
 SUFFIX = ".safetensors"
+NOTHING = "none"
+"""For ``--rehearse``: no rehearsal, where a preset would."""
+
+Flag = bool | None
+
+FIELDS = {"patch": "patch_px", "diameter": "object_diameter_px", "sigma": "sigma_px"}
+"""Options whose field of `TrainParams` has a longer name; the others share theirs."""
+NO_FIELDS = {"dataset", "out", "preset", "elastic", "hard_image", "rehearse", "as_json"}
+"""Options that are not a field of `TrainParams` as they are."""
 
 
 def train(
+    context: typer.Context,
     dataset: Annotated[
-        Path,
-        typer.Argument(help="Folder with images/ and labels/, or train/ and val/."),
+        list[Path],
+        typer.Argument(
+            help="Folders with images/ and labels/, or train/ and val/, or "
+            "dataset.json; several are trained on together."
+        ),
     ],
     out: Annotated[Path, typer.Option(help=f"The checkpoint to write, {SUFFIX}.")],
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            help="quick (5 min), thorough (1 h), gpu (15 min), paper (U-Net, 2015); "
+            "the options below change it."
+        ),
+    ] = None,
     architecture: Annotated[
-        str, typer.Option(help="Name from `napari-seg models`.")
-    ] = "unet",
+        str | None, typer.Option(help="Name from `napari-seg models` (unet).")
+    ] = None,
     init: Annotated[
-        str | None, typer.Option(help="Checkpoint to start from, by name or file.")
+        Path | None, typer.Option(help="Checkpoint to start from, by name or file.")
     ] = None,
     minutes: Annotated[
         float | None, typer.Option(min=0, help="Train for so long (10).")
@@ -33,26 +53,85 @@ def train(
     steps: Annotated[
         int | None, typer.Option(min=1, help="Train for so many steps.")
     ] = None,
+    patience: Annotated[
+        int | None,
+        typer.Option(min=1, help="Stop after so many validations without gain."),
+    ] = None,
     device: Annotated[
-        str, typer.Option(help="auto, cpu, cuda, cuda:1, mps, ...")
-    ] = "auto",
+        str | None, typer.Option(help="auto, cpu, cuda, cuda:1, mps, ... (auto)")
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Processor threads of the network.")
+    ] = None,
+    loaders: Annotated[
+        int | None, typer.Option(min=1, help="Threads that make patches (1).")
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the state beside --out.")
     ] = False,
     seed: Annotated[int, typer.Option(help="Same seed and data: same run.")] = 0,
-    batch: Annotated[int, typer.Option(min=1, help="Patches in a step.")] = 8,
-    patch: Annotated[int, typer.Option(min=16, help="Side of a patch, px.")] = 160,
+    batch: Annotated[
+        int | None, typer.Option(min=1, help="Patches in a step (8).")
+    ] = None,
+    patch: Annotated[
+        int | None, typer.Option(min=16, help="Side of a patch, px (160).")
+    ] = None,
     diameter: Annotated[
         float | None,
         typer.Option(min=1, help="Object diameter the network sees, px (median)."),
     ] = None,
-    w0: Annotated[float, typer.Option(min=0, help="Height of the border term.")] = 10,
+    learning_rate: Annotated[
+        float | None, typer.Option(min=0, help="Highest learning rate (0.002).")
+    ] = None,
+    optimiser: Annotated[str | None, typer.Option(help="adamw or sgd (adamw).")] = None,
+    momentum: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Of sgd (0.99).")
+    ] = None,
+    loss: Annotated[
+        str | None,
+        typer.Option(
+            help="cross-entropy, focal, dice, tversky, lovasz; + adds several."
+        ),
+    ] = None,
+    target: Annotated[
+        str | None, typer.Option(help="interior-border or foreground.")
+    ] = None,
+    w0: Annotated[
+        float | None, typer.Option(min=0, help="Height of the border term (10).")
+    ] = None,
     sigma: Annotated[
-        float, typer.Option(min=0.1, help="Width of the border term, px.")
-    ] = 5,
+        float | None, typer.Option(min=0.1, help="Width of the border term, px (5).")
+    ] = None,
+    elastic: Annotated[
+        float | None, typer.Option(min=0, help="Elastic deformation, px (3).")
+    ] = None,
+    balance_classes: Annotated[
+        Flag, typer.Option(help="Weigh rare classes up by median frequency.")
+    ] = None,
+    hard_image: Annotated[
+        list[str] | None, typer.Option(help="Image drawn twice as often, by name.")
+    ] = None,
+    rehearse: Annotated[
+        list[str] | None,
+        typer.Option(
+            help=f"What --init shall not forget: samples, folders, or {NOTHING}."
+        ),
+    ] = None,
+    freeze_norm: Annotated[
+        Flag, typer.Option(help="Keep the batch normalisation of --init.")
+    ] = None,
+    encoder_rate: Annotated[
+        float | None, typer.Option(min=0, help="Encoder's share of the rate (1).")
+    ] = None,
+    new_head: Annotated[
+        Flag, typer.Option(help="Start the last layer of --init anew.")
+    ] = None,
+    adapt_channels: Annotated[
+        Flag, typer.Option(help="Widen --init for the images' channels.")
+    ] = None,
     validate_every: Annotated[
-        int, typer.Option(min=1, help="Steps between validations.")
-    ] = 500,
+        int | None, typer.Option(min=1, help="Steps between validations (500).")
+    ] = None,
     description: Annotated[str, typer.Option(help="One line for the card.")] = "",
     training_data: Annotated[str, typer.Option(help="Attribution for the card.")] = "",
     licence: Annotated[str, typer.Option(help="Licence of the weights.")] = "",
@@ -63,32 +142,44 @@ def train(
     """Train a network; the best checkpoint so far is always at --out.
 
     Training ends at the first of --minutes and --steps, or after 10 minutes. Ctrl+C
-    stops it and keeps the best checkpoint; --resume goes on from there.
+    stops it and keeps the best checkpoint; --resume goes on from there, also after a
+    crash. The loss curve lies beside --out.
     """
     if out.suffix != SUFFIX:
         raise typer.BadParameter(f"{out} does not end in {SUFFIX}.", param_hint="--out")
+    fields = {
+        FIELDS.get(name, name): value
+        for name, value in context.params.items()
+        if value is not None and name not in NO_FIELDS
+    }
+    if hard_image:
+        fields["hard_images"] = tuple(hard_image)
+    if rehearse:
+        fields["rehearse"] = tuple(name for name in rehearse if name != NOTHING)
+    _run(dataset, out, preset, elastic, fields, as_json=as_json)
+
+
+def _run(
+    dataset: list[Path],
+    out: Path,
+    preset: str | None,
+    elastic: float | None,
+    fields: dict[str, Any],
+    *,
+    as_json: bool,
+) -> None:
+    from dataclasses import replace
+
     from napari_seg.training.params import TrainParams
     from napari_seg.training.trainer import iter_train
 
-    params = TrainParams(
-        architecture=architecture,
-        init=Path(init) if init else None,
-        minutes=minutes,
-        steps=steps,
-        device=device,
-        resume=resume,
-        seed=seed,
-        batch=batch,
-        patch_px=patch,
-        object_diameter_px=diameter,
-        w0=w0,
-        sigma_px=sigma,
-        validate_every=validate_every,
-        description=description,
-        training_data=training_data,
-        licence=licence,
-        command=shlex.join(["napari-seg", *sys.argv[1:]]),
-    )
+    fields["command"] = shlex.join(["napari-seg", *sys.argv[1:]])
+    if "steps" in fields:
+        fields.setdefault("minutes", None)  # not those of the preset as well
+    params = TrainParams.preset(preset, **fields) if preset else TrainParams(**fields)
+    if elastic is not None:
+        varied = replace(params.augmentation, elastic_px=elastic)
+        params = replace(params, augmentation=varied)
     checkpoint = follow(iter_train(dataset, out, params), "training", _report)
     scores = checkpoint.card.scores
     if as_json:
@@ -98,7 +189,7 @@ def train(
 
 
 def _report(step: Progress) -> None:
-    """Write one line for each validation."""
+    """Write one line for each validation, and what there is to know about the data."""
     metrics: Any = getattr(step, "metrics", None)
     if metrics is not None:
         warn(
@@ -106,3 +197,5 @@ def _report(step: Progress) -> None:
             f"AP at IoU 0.50 {metrics.average_precision(0.5):.4f}, "
             f"mean AP {metrics.mean_ap:.4f}"
         )
+    elif step.stage == "load" and step.message and step.done == step.total:
+        warn(step.message)

@@ -170,10 +170,11 @@ class TrainParams:
 
 
 FINE_TUNING: Mapping[str, Any] = {
-    "learning_rate": 1e-3,
+    "learning_rate": 3e-3,
     "freeze_norm": True,
-    "encoder_rate": 0.5,
+    "encoder_rate": 1.0,
     "rehearse": (SAMPLES,),
+    "rehearse_weight": 3.0,
     "augmentation": Augmentation.gentle(),
     "average_decay": 0.99,
 }

@@ -19,6 +19,7 @@ from napari_seg.models.checkpoint import (
     save_checkpoint,
 )
 from napari_seg.models.transfer import transfer_weights
+from napari_seg.training.augmentation import Augmentation
 from napari_seg.training.curve import CurveLog
 from napari_seg.training.describe import make_card, with_scores
 from napari_seg.training.folders import folder_sources
@@ -276,8 +277,10 @@ def _batches(
     new = params.batch - old
     steps = most_steps(params)
     patches = PatchDataset(pairs, params, diameter_px, steps * new)
+    # What it knew was of all kinds; the few samples stand for it only if varied much.
+    varied = replace(params, augmentation=Augmentation(), balance_classes=False)
     again = (
-        PatchDataset(rehearsal, params, diameter_px, steps * old, stream=1)
+        PatchDataset(rehearsal, varied, diameter_px, steps * old, stream=1)
         if old
         else None
     )
