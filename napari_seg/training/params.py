@@ -170,11 +170,11 @@ class TrainParams:
 
 
 FINE_TUNING: Mapping[str, Any] = {
-    "learning_rate": 3e-3,
+    "learning_rate": 2e-3,
     "freeze_norm": True,
-    "encoder_rate": 1.0,
+    "encoder_rate": 0.5,
     "rehearse": (SAMPLES,),
-    "rehearse_weight": 3.0,
+    "rehearse_weight": 2.0,
     "augmentation": Augmentation.gentle(),
     "average_decay": 0.99,
 }
