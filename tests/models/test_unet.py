@@ -200,3 +200,22 @@ def test_valid_networks_and_volumes_give_windows_too():
             atol=1e-5,
             rtol=1e-5,
         )
+
+
+def test_weights_are_drawn_for_relu_as_the_paper_says():
+    torch.manual_seed(0)
+    network = UNet(1, 2, channels=(64, 128), padding="valid")
+    conv = network.encoder[1][1][0]  # 128 channels to 128
+    assert conv.weight.std().item() == pytest.approx((2 / (9 * 128)) ** 0.5, rel=0.02)
+    assert not conv.bias.any()
+
+
+def test_dropout_is_at_the_end_of_the_contracting_path():
+    network = UNet(1, 2, channels=(4, 8, 16), padding="same", dropout=1.0).train()
+    seen = []
+    for block in network.encoder:
+        block.register_forward_hook(lambda *found: seen.append(found[1][0]))
+    network(torch.rand(1, 1, 16, 16))
+    # The first block's output reaches the second whole; the second's is dropped.
+    assert seen[1].any()
+    assert not seen[2].any()

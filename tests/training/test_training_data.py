@@ -1,13 +1,17 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import tifffile
+import torch
+from scipy import ndimage
 
 from napari_seg.errors import DatasetError
-from napari_seg.training.augmentation import Augmentation
+from napari_seg.training.augmentation import Augmentation, fold
 from napari_seg.training.folders import folder_sources, read_pairs
 from napari_seg.training.pairs import TrainingPair, dense_ids, median_diameter
 from napari_seg.training.params import TrainParams
-from napari_seg.training.sampling import PatchDataset
+from napari_seg.training.sampling import PatchDataset, median_frequency_weights
 from napari_seg.training.split import split_planes
 
 
@@ -118,6 +122,46 @@ def test_targets_follow_the_chosen_classes(pair):
         seen = {int(v) for i in range(8) for v in patches[i][1].unique()}
         assert seen == classes
         assert all(float(patches[i][2].min()) >= 1 for i in range(8))
+
+
+def test_rare_classes_weigh_more_by_median_frequency(pair):
+    classes = torch.tensor([[0, 0, 0, 0, 0, 0, 1, 1, 1, 2, 2]])
+    weights = torch.tensor([[1.0] * 10 + [0.0]])
+    patch = (torch.zeros(1, 1, 11), classes, weights)
+    # 6, 3 and 1 pixels count; their median is 3
+    assert median_frequency_weights([patch]).tolist() == [0.5, 1.0, 3.0]
+    patches = [
+        PatchDataset([pair], TrainParams(patch_px=32, balance_classes=on), 12, 4)
+        for on in (False, True)
+    ]
+    plain, balanced = (p[0][2] for p in patches)
+    factor = torch.from_numpy(patches[1].class_weights)[patches[1][0][1]]
+    torch.testing.assert_close(balanced, plain * factor)
+
+
+def test_hard_images_are_drawn_twice_as_often(pair):
+    pairs = [replace(pair, name=name) for name in "abc"]
+    params = TrainParams(patch_px=16, hard_images=("b",))
+    assert PatchDataset(pairs, params, 12, 4).chances.tolist() == [0.25, 0.5, 0.25]
+
+
+def test_larger_images_are_drawn_more_often_by_the_root_of_their_area(pair):
+    large = replace(
+        pair, image=np.tile(pair.image, (1, 3, 3)), labels=np.tile(pair.labels, (3, 3))
+    )
+    chances = PatchDataset([pair, large], TrainParams(), 12, 4).chances
+    assert chances.tolist() == pytest.approx([0.25, 0.75])
+
+
+def test_positions_outside_are_mirrored_as_scipy_does():
+    image = np.random.default_rng(0).random((5, 7), np.float32)
+    grid = np.random.default_rng(1).uniform(-30, 30, (2, 9, 9)).astype(np.float32)
+    expected = ndimage.map_coordinates(image, grid, order=1, mode="mirror")
+    folded = fold(grid, (5, 7))
+    assert folded.min() >= 0
+    assert (folded.max(axis=(1, 2)) <= (4, 6)).all()
+    found = ndimage.map_coordinates(image, folded, order=1)
+    np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
 def test_a_set_without_objects_is_refused():
