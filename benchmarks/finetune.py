@@ -25,7 +25,7 @@ from napari_seg.inference.segment import segment
 from napari_seg.models.checkpoint import Checkpoint, load_model
 from napari_seg.training.folders import pair_files
 from napari_seg.training.pairs import median_diameter
-from napari_seg.training.params import SAMPLES, TrainParams
+from napari_seg.training.params import FINE_TUNING, SAMPLES, TrainParams
 from napari_seg.training.progress import TrainProgress
 from napari_seg.training.trainer import iter_train
 
@@ -71,7 +71,8 @@ def learn(options: argparse.Namespace, name: str, count: int, mode: str) -> Any:
         "device": options.device,
     }
     if mode == "scratch":
-        params = TrainParams.quick_cpu(object_diameter_px=20.0, **fields)
+        alike = {key: FINE_TUNING[key] for key in ("augmentation", "average_decay")}
+        params = TrainParams.quick_cpu(object_diameter_px=20.0, **alike, **fields)
     else:
         rehearse = {"rehearsed": (SAMPLES,), "finetuned": ()}[mode]
         init = Path(options.model)
