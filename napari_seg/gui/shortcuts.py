@@ -30,6 +30,7 @@ SIGN = Shortcut("T", "Toggle what strokes mean; Shift does it for one stroke")
 VOLUME = Shortcut("Shift+M", "Toggle between this plane only and the whole volume")
 COMMIT = Shortcut("Enter", "Keep what the strokes propose")
 DISCARD = Shortcut("Esc", "Discard the strokes, or stop what is running")
+NEW_LABELS = Shortcut("Shift+L", "Make empty labels for the image")
 NEW = Shortcut("N", "Start a new object")
 FREE_ID = Shortcut("Shift+N", "Look for the next free id, and take it")
 FILL = Shortcut("H", "Fill the holes of the selected object")
@@ -44,9 +45,9 @@ RANGE = Shortcut("R", "Carry the selected object through a range of planes")
 INTERPOLATE = Shortcut("Shift+I", "Fill the planes between those that were drawn")
 
 CORRECTION: tuple[Shortcut, ...] = (
-    OBJECT, SPLIT, MERGE, DELETE, LOCK, PICK, SIGN, VOLUME, COMMIT, DISCARD, NEW,
-    FREE_ID, FILL, SMOOTH, LARGEST, LOCK_SELECTED, DELETE_SELECTED, PREVIOUS, NEXT,
-    THROUGH, RANGE, INTERPOLATE,
+    OBJECT, SPLIT, MERGE, DELETE, LOCK, PICK, SIGN, VOLUME, COMMIT, DISCARD,
+    NEW_LABELS, NEW, FREE_ID, FILL, SMOOTH, LARGEST, LOCK_SELECTED, DELETE_SELECTED,
+    PREVIOUS, NEXT, THROUGH, RANGE, INTERPOLATE,
 )  # fmt: skip
 """The Correct panel's, in the order of the guide."""
 

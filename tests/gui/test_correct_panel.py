@@ -36,6 +36,7 @@ SIGNALS = [
     "overwrite_requested",
     "volume_requested",
     "stop_requested",
+    "new_labels_requested",
 ]
 LONG = "20240311_plate7_wellC03_DAPI_a_very_long_name_of_a_file_0001"
 
@@ -135,6 +136,7 @@ KEYS = {
     shortcuts.VOLUME: ("volume_requested", True),
     shortcuts.COMMIT: ("commit_requested",),
     shortcuts.DISCARD: ("cancel_requested",),
+    shortcuts.NEW_LABELS: ("new_labels_requested",),
     shortcuts.NEW: ("new_object_requested",),
     shortcuts.FREE_ID: ("next_free_id_requested",),
     shortcuts.FILL: ("fill_requested",),

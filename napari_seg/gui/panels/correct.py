@@ -7,9 +7,7 @@ from collections.abc import Sequence
 from qtpy.QtCore import QSignalBlocker, Qt, Signal
 from qtpy.QtWidgets import (
     QCheckBox,
-    QHBoxLayout,
     QLabel,
-    QPushButton,
     QVBoxLayout,
     QWidget,
 )
@@ -21,7 +19,7 @@ from napari_seg.gui.forms import tooltip
 from napari_seg.gui.panels.choices import combo_box, fill_combo, scrolled
 from napari_seg.gui.panels.correct_footer import CorrectFooter
 from napari_seg.gui.panels.fields import SPACING_PX, FieldGrid, wrapping_policy
-from napari_seg.gui.panels.keys import TypingGuard
+from napari_seg.gui.panels.keys import KeyButton, TypingGuard
 from napari_seg.gui.panels.object_box import ObjectBox
 from napari_seg.gui.panels.planes_box import PlanesBox
 from napari_seg.gui.panels.tool_box import ToolBox
@@ -90,9 +88,7 @@ class CorrectPanel(QWidget):
         self.problem.setSizePolicy(wrapping_policy())
         self.labels = combo_box()
         self.labels.setPlaceholderText("No labels open")
-        self.new_labels = QPushButton("New")
-        self.new_labels.setToolTip(tooltip("Make empty labels for the image."))
-        self.new_labels.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        self.new_labels = KeyButton("New labels", shortcuts.NEW_LABELS)
         self.image = combo_box()
         self.image.setPlaceholderText("No image open")
         self.tools = ToolBox()
@@ -109,13 +105,9 @@ class CorrectPanel(QWidget):
 
     def _lay_out(self) -> None:
         layers = FieldGrid(_DOCS)
-        labels = QWidget()
-        row = QHBoxLayout(labels)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.addWidget(self.labels, 1)
-        row.addWidget(self.new_labels)
-        layers.add("labels", "Labels", labels)
+        layers.add("labels", "Labels", self.labels)
         layers.add("image", "Image", self.image)
+        layers.add("new_labels", "", self.new_labels)
         brush = FieldGrid(_DOCS)
         brush.add("brush", "Brush", self.brush)
         strokes = QWidget()

@@ -57,8 +57,9 @@ class PlanesBox(QWidget):
         row.addWidget(self.first, 3)
         row.addWidget(QLabel("\N{EN DASH}"))
         row.addWidget(self.last, 3)
-        row.addWidget(self.range, 4)
-        self.range.setMinimumWidth(self.range.sizeHint().width())
+        row.addWidget(self.range)
+        fixed = QSizePolicy.Policy.Fixed
+        self.range.setSizePolicy(fixed, fixed)
         return holder
 
     def _connect(self) -> None:
