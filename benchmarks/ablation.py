@@ -2,10 +2,10 @@
 
 DATA holds ``<set>/{train,val}/{images,masks}``. The same network is trained from
 scratch for the same number of steps, as in the paper on two classes (background and
-cells), with and without the border term of the loss weights and with and without elastic
-deformations, with two seeds or more. Scores are those of the validation images; weights
-and thresholds are those of the last step, so nothing is chosen on them. Results are kept
-in ``--cache``, a file a run.
+cells), with and without the border term of the loss weights and with and without
+elastic deformations, with two seeds or more. Scores are those of the validation images;
+weights and thresholds are those of the last step, so nothing is chosen on them. Results
+are kept in ``--cache``, a file a run.
 """
 
 from __future__ import annotations

@@ -58,6 +58,10 @@ def make_card(
     )
     if start is not None:
         same = params.target == start.decoder
+        # Whoever passes the model on still owes the first authors their due.
+        origin = f"Started from {start.name}: {start.training_data}".rstrip(" :")
+        text["training_data"] = " ".join(filter(None, [params.training_data, origin]))
+        text["description"] = params.description or f"Fine-tuned from {start.name}"
         return replace(
             start,
             in_channels=pairs[0].channels,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,8 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.swa_utils import AveragedModel
 
-from napari_seg.inference.device import choose_device
+from napari_seg.errors import DeviceError
+from napari_seg.inference.device import choose_device, is_out_of_memory
 from napari_seg.models.checkpoint import Checkpoint, save_checkpoint
 from napari_seg.training.describe import with_scores
 from napari_seg.training.losses import build_loss, with_auxiliary
@@ -106,10 +108,11 @@ class Sitting:
             freeze_norm(self.network)
         # Seeded step by step: a resumed run draws the dropout it would have drawn, and
         # whoever else uses torch's random numbers is not disturbed.
-        with self._seeded(), self._autocast():
-            loss = self._forward(patch, rehearsed)
         self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        with self._seeded(), _memory_explained(self.device):
+            with self._autocast():
+                loss = self._forward(patch, rehearsed)
+            loss.backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), MAX_GRADIENT)
         self.optimiser.step()
         self.average.update_parameters(self.network)
@@ -184,6 +187,30 @@ class Sitting:
     def save(self) -> None:
         """Save the state beside the output."""
         save_state(self.out, self.network, self.average, self.optimiser, self.done)
+
+    def release(self) -> None:
+        """Give the memory of the device back to others."""
+        self.network = self.average.module = nn.Identity()
+        self.teacher = None
+        self.optimiser.state.clear()
+        self.optimiser.param_groups.clear()
+        if torch.device(self.device).type == "cuda":
+            torch.cuda.empty_cache()
+
+
+@contextmanager
+def _memory_explained(device: str) -> Iterator[None]:
+    """Say what helps when the memory of the device does not suffice."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        raise DeviceError(
+            f"The memory of {device} does not suffice for this training",
+            str(error).splitlines()[0],
+            "Choose a smaller batch or patch, or train on the CPU.",
+        ) from error
 
 
 class _Seeded(AbstractContextManager[None]):

@@ -181,6 +181,8 @@ class _Run:
             except (GeneratorExit, KeyboardInterrupt):
                 sitting.stop()
                 raise
+            finally:
+                sitting.release()
             return (yield from self._iter_finish(sitting.device))
 
     def _iter_steps(

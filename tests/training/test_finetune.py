@@ -8,11 +8,12 @@ import pytest
 import torch
 from tiny import TINY, losses, params
 
-from napari_seg.errors import DatasetError
-from napari_seg.models.checkpoint import load_model
+from napari_seg.errors import DatasetError, DeviceError
+from napari_seg.models.checkpoint import load_model, save_checkpoint
 from napari_seg.training.augmentation import Augmentation
 from napari_seg.training.params import PRESETS, SAMPLES, TrainParams
 from napari_seg.training.rehearsal import Teacher, as_channels, rehearsal_sources
+from napari_seg.training.sitting import Sitting
 from napari_seg.training.sources import ArraySource
 from napari_seg.training.trainer import iter_train, train
 from napari_seg.types import run
@@ -193,3 +194,33 @@ def test_the_loss_of_a_run_can_be_chosen(dataset, tmp_path):
         train(
             dataset, out=tmp_path / "x.safetensors", loss="l1", steps=1, arguments=TINY
         )
+
+
+def test_a_tuned_model_names_what_it_started_from(dataset, start):
+    card = replace(load_model(start).card, training_data="Discs, CC0.")
+    named = start.with_name("named.safetensors")
+    save_checkpoint(named, load_model(start).network, card)
+    tuned = tune(named, dataset, steps=1, training_data="My cells.")
+    assert tuned.card.training_data == "My cells. Started from start: Discs, CC0."
+    assert tuned.card.description == "Fine-tuned from start"
+
+
+def test_too_little_memory_is_explained(dataset, tmp_path, monkeypatch):
+    def exhausted(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB")
+
+    monkeypatch.setattr(Sitting, "_forward", exhausted)
+    with pytest.raises(DeviceError, match="smaller batch"):
+        run(iter_train(dataset, tmp_path / "m.safetensors", params()))
+
+
+def test_a_finished_run_keeps_no_network(dataset, tmp_path, monkeypatch):
+    sittings = []
+    release = Sitting.release
+    monkeypatch.setattr(
+        Sitting, "release", lambda self: (sittings.append(self), release(self))
+    )
+    run(iter_train(dataset, tmp_path / "m.safetensors", params()))
+    (sitting,) = sittings
+    assert not list(sitting.network.parameters())
+    assert not sitting.optimiser.state
