@@ -6,7 +6,15 @@ import pytest
 from mouse import press_key
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication, QLineEdit, QPushButton, QTabWidget, QWidget
+from qtpy.QtWidgets import (
+    QApplication,
+    QDockWidget,
+    QLineEdit,
+    QMainWindow,
+    QPushButton,
+    QTabWidget,
+    QWidget,
+)
 
 from napari_seg.gui import shortcuts
 from napari_seg.gui.correction.tools import Tool
@@ -327,3 +335,27 @@ def test_no_text_is_cut_off_at_the_width_of_the_dock(panel, axis):
         if button.isVisible():
             width = button.fontMetrics().horizontalAdvance(button.text())
             assert width <= button.width(), button.text()
+
+
+def test_keys_work_on_the_canvas_also_while_the_dock_floats(qtbot):
+    main, dock, panel = QMainWindow(), QDockWidget(), CorrectPanel()
+    canvas = QWidget()
+    main.setCentralWidget(canvas)
+    dock.setWidget(panel)
+    main.addDockWidget(Qt.DockWidgetArea.RightDockWidgetArea, dock)
+    qtbot.addWidget(main)
+    main.show()
+    tools = []
+    panel.tool_requested.connect(tools.append)
+    for is_floating in (False, True, False):
+        dock.setFloating(is_floating)
+        QApplication.processEvents()
+        main.activateWindow()
+        QApplication.setActiveWindow(main)
+        qtbot.waitUntil(main.isActiveWindow)
+        press_key(canvas, "S")
+    assert tools == [Tool.SPLIT] * 3
+    dock.setFloating(True)
+    dock.hide()
+    press_key(canvas, "S")
+    assert len(tools) == 3

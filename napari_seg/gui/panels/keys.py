@@ -6,6 +6,7 @@ from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import (
     QAbstractSpinBox,
+    QDockWidget,
     QLineEdit,
     QPushButton,
     QShortcut,
@@ -31,9 +32,35 @@ def add_shortcut(widget: QWidget, shortcut: Shortcut) -> QShortcut:
 
     Qt leaves it to others while the widget is not to be seen, e.g. on another tab.
     """
-    key = QShortcut(QKeySequence(shortcut.key), widget)
-    key.setContext(Qt.ShortcutContext.WindowShortcut)
-    return key
+    return _DockKey(QKeySequence(shortcut.key), widget)
+
+
+class _DockKey(QShortcut):
+    """A key of the main window, also while the dock floats beside it.
+
+    Parameters
+    ----------
+    sequence : QKeySequence
+        The key.
+    widget : QWidget
+        Somewhere in the dock.
+    """
+
+    def __init__(self, sequence: QKeySequence, widget: QWidget) -> None:
+        super().__init__(sequence, widget)
+        self._widget = widget
+        self.setContext(Qt.ShortcutContext.WindowShortcut)
+        widget.installEventFilter(self)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Look where the dock is; Qt shows its content anew when it comes or goes."""
+        if event.type() == QEvent.Type.Show:
+            is_floating = isinstance(self._widget.window(), QDockWidget)
+            contexts = Qt.ShortcutContext
+            self.setContext(
+                contexts.ApplicationShortcut if is_floating else contexts.WindowShortcut
+            )
+        return super().eventFilter(watched, event)
 
 
 class KeyButton(QPushButton):
