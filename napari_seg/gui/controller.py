@@ -12,11 +12,10 @@ from typing import Any
 
 from napari.components import ViewerModel
 from napari.layers import Labels
-from napari.utils.notifications import notification_manager
 from psygnal import Signal
 
-from napari_seg.errors import NapariSegError
 from napari_seg.gui.engine import Engine
+from napari_seg.gui.faults import explained, notify
 from napari_seg.gui.input_form import InputForm
 from napari_seg.gui.jobs import Job, Jobs
 from napari_seg.gui.layers import take_source
@@ -68,7 +67,7 @@ class SegmentController:
         self._engine = engine
         self._jobs = jobs
         self._remembered = remembered
-        self._report = report or _notify
+        self._report = report or notify
         self._run: SegmentRun | None = None
         self._is_closed = False
         remembered.restore(self.settings)
@@ -178,12 +177,8 @@ class SegmentController:
         self.proposals = [p for p in self.proposals if p.layer is not layer]
 
     def _on_error(self, error: BaseException) -> None:
-        if isinstance(error, NapariSegError):
-            message = str(error)
-        elif isinstance(error, MemoryError):
-            message = "Not enough memory. Choose a smaller region, or close images."
-        else:
-            message = f"Unexpected {type(error).__name__}: {error}"
+        message, is_fault = explained(error)
+        if is_fault:
             self._report(error)
         self._set_status(JobState.FAILED, 0.0, message)
 
@@ -227,8 +222,3 @@ class SegmentController:
         """Give the network's memory back."""
         if self._run is None:
             self._jobs.start(Job(self._engine.iter_release(), on_done=lambda _: None))
-
-
-def _notify(error: BaseException) -> None:
-    """Show a fault of the program in napari, with its traceback."""
-    notification_manager.receive_error(type(error), error, error.__traceback__)

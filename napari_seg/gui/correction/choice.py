@@ -1,0 +1,172 @@
+"""Which labels are corrected, and on which images."""
+
+from __future__ import annotations
+
+import numpy as np
+from napari.components import ViewerModel
+from napari.layers import Image, Labels
+from psygnal import Signal
+
+from napari_seg.errors import ImageError, NapariSegError
+from napari_seg.gui.correction.sheet import is_sheet
+from napari_seg.gui.correction.target import fitting_images, make_target
+from napari_seg.gui.layers import (
+    METADATA_KEY,
+    default_axes,
+    labels_kwargs,
+    labels_view,
+    take_source,
+)
+from napari_seg.gui.own_layers import is_own
+from napari_seg.state import Scope
+
+_NO_LABELS = "Open labels first, run a network, or make new labels."
+_NO_IMAGE = "No open image lies under these labels."
+
+ALL_SHOWN = "All shown images"
+"""What the list offers where several images fit."""
+
+
+class LabelsChoice:
+    """Follows the layers of a viewer; the selected labels layer is the chosen one.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+        The viewer.
+    """
+
+    changed = Signal()
+    """Layers came, went, were renamed or given other data, or another is chosen."""
+
+    def __init__(self, viewer: ViewerModel) -> None:
+        self._viewer = viewer
+        self.layer: Labels | None = None
+        self._image_name = ""
+        self._watched: list[Labels | Image] = []
+        events = viewer.layers.events
+        for emitter in (events.inserted, events.removed, events.reordered):
+            emitter.connect(self._update)
+        viewer.layers.selection.events.active.connect(self._on_active)
+        self._update()
+
+    def close(self) -> None:
+        """Let go of the viewer."""
+        events = self._viewer.layers.events
+        for emitter in (events.inserted, events.removed, events.reordered):
+            emitter.disconnect(self._update)
+        self._viewer.layers.selection.events.active.disconnect(self._on_active)
+        for layer in self._watched:
+            self._unwatch(layer)
+        self._watched = []
+
+    def labels(self) -> list[Labels]:
+        """Return the labels layers, the topmost first."""
+        layers = reversed(self._viewer.layers)
+        return [x for x in layers if isinstance(x, Labels) and not is_sheet(x)]
+
+    def fitting(self) -> list[Image]:
+        """Return the images the chosen labels can be corrected on."""
+        if self.layer is None:
+            return []
+        layers = reversed(self._viewer.layers)
+        images = [x for x in layers if isinstance(x, Image) and not is_own(x)]
+        return fitting_images(self.layer, images)
+
+    def image_names(self) -> list[str]:
+        """Return what can be chosen as image."""
+        names = [image.name for image in self.fitting()]
+        return [*names, ALL_SHOWN] if len(names) > 1 else names
+
+    @property
+    def image_name(self) -> str:
+        """What is chosen as image, empty if nothing fits."""
+        names = self.image_names()
+        if self._image_name in names:
+            return self._image_name
+        return names[0] if names else ""
+
+    def images(self) -> list[Image]:
+        """Return the chosen image or images."""
+        fitting = self.fitting()
+        if self.image_name == ALL_SHOWN:
+            return [image for image in fitting if image.visible] or fitting[:1]
+        return [image for image in fitting if image.name == self.image_name][:1]
+
+    def problem(self) -> str:
+        """Say what keeps the labels from being corrected; empty if nothing does."""
+        if self.layer is None:
+            return _NO_LABELS
+        images = self.images()
+        try:
+            make_target(self.layer, images)
+        except NapariSegError as error:
+            return str(error) if images else _NO_IMAGE
+        return ""
+
+    def new_labels(self) -> Labels:
+        """Make empty labels for the image that is selected, else the topmost.
+
+        Raises
+        ------
+        NapariSegError
+            If there is no image, or nobody can tell its axes.
+        """
+        images = [x for x in reversed(self._viewer.layers) if isinstance(x, Image)]
+        if not images:
+            raise ImageError("There is no image to make labels for", remedy="Open one.")
+        active = self._viewer.layers.selection.active
+        image = active if isinstance(active, Image) else images[0]
+        axes = default_axes(image)
+        source = take_source(self._viewer, image, axes, Scope.IMAGE)
+        # Zeros that nobody has painted on take no memory.
+        view = labels_view(source, np.zeros(source.shape, np.int32))
+        layer = Labels(view, name=f"{image.name} labels", **labels_kwargs(source))
+        layer.metadata[METADATA_KEY] = {"image": image.name, "axes": axes}
+        self._viewer.add_layer(layer)
+        return layer
+
+    def choose_labels(self, name: str) -> None:
+        """Choose a labels layer by its name."""
+        for layer in self.labels():
+            if layer.name == name and layer is not self.layer:
+                self.layer = layer
+                self.changed.emit()
+                return
+
+    def choose_image(self, name: str) -> None:
+        """Choose an image, or all that are shown."""
+        if name != self._image_name:
+            self._image_name = name
+            self.changed.emit()
+
+    def _on_active(self) -> None:
+        active = self._viewer.layers.selection.active
+        if isinstance(active, Labels) and not is_sheet(active):
+            self.choose_labels(active.name)
+
+    def _update(self) -> None:
+        known = [
+            x
+            for x in self._viewer.layers
+            if isinstance(x, (Labels, Image)) and not (is_sheet(x) or is_own(x))
+        ]
+        if known == self._watched:
+            return
+        for layer in [x for x in self._watched if x not in known]:
+            self._unwatch(layer)
+        for layer in [x for x in known if x not in self._watched]:
+            layer.events.name.connect(self._tell)
+            layer.events.data.connect(self._tell)
+        self._watched = known
+        if self.layer not in known:
+            labels = self.labels()
+            self.layer = labels[0] if labels else None
+        self.changed.emit()
+
+    def _unwatch(self, layer: Labels | Image) -> None:
+        layer.events.name.disconnect(self._tell)
+        layer.events.data.disconnect(self._tell)
+
+    def _tell(self) -> None:
+        self.changed.emit()

@@ -1,0 +1,122 @@
+"""What each tool does with a gesture."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Protocol
+
+from napari_seg.gui.correction.cutter import StrokeQueue
+from napari_seg.gui.correction.desk import Desk
+from napari_seg.gui.correction.gesture import Gesture
+from napari_seg.gui.correction.ink import Ink
+from napari_seg.gui.correction.splitting import SplitHand
+from napari_seg.gui.correction.stroking import ObjectHand
+from napari_seg.gui.correction.tools import Tool
+from napari_seg.gui.jobs import Jobs
+from napari_seg.imaging.edits import delete_objects, ids_in, merge_objects
+from napari_seg.refine.solver import Solve
+
+
+class Hand(Protocol):
+    """One tool at work on a desk."""
+
+    @property
+    def has_pending(self) -> bool:
+        """Whether something waits for Enter."""
+
+    def draw(self, gesture: Gesture) -> None:
+        """Take a gesture, finished or not."""
+
+    def commit(self) -> None:
+        """Write what waits."""
+
+    def cancel(self) -> None:
+        """Drop what waits."""
+
+    def undo(self) -> None:
+        """Take the last stroke of what waits back."""
+
+
+class Immediate:
+    """A tool that acts when the button is released."""
+
+    has_pending = False
+
+    def __init__(self, act: Callable[[Gesture], None]) -> None:
+        self._act = act
+
+    def draw(self, gesture: Gesture) -> None:
+        """Act on a finished gesture."""
+        if gesture.is_final:
+            self._act(gesture)
+
+    def commit(self) -> None:
+        """Nothing ever waits."""
+
+    def cancel(self) -> None:
+        """Nothing ever waits."""
+
+    def undo(self) -> None:
+        """Nothing ever waits."""
+
+
+def merge(desk: Desk, gesture: Gesture) -> None:
+    """Make the objects under a stroke one."""
+    labels, locked = desk.target.labels, set(desk.locks.ids)
+    ids = ids_in(labels, desk.target.to_grid(gesture.points))
+    free = [i for i in ids if i not in locked]
+    if len(free) < 2:
+        held = " (locked ones do not count)" if len(ids) > len(free) else ""
+        desk.told.emit(f"Draw across two or more objects{held}.")
+        return
+    first = desk.id_at(gesture.start)
+    into = first if first in free else free[0]
+    make = partial(merge_objects, labels, free, into=into, locked=locked)
+    desk.run_edit(make, f"{len(free)} objects merged into {into}.")
+
+
+def delete(desk: Desk, gesture: Gesture) -> None:
+    """Delete the object under a click, or all that a rectangle meets."""
+    labels, locked = desk.target.labels, set(desk.locks.ids)
+    if gesture.is_click:
+        ids = [desk.id_at(gesture.start)]
+    else:
+        corners = desk.target.to_grid(gesture.points)
+        low, high = corners.min(axis=0), corners.max(axis=0) + 1
+        box = tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
+        ids = ids_in(labels, box)
+    free = [i for i in ids if i and i not in locked]
+    if not free:
+        held = any(i in locked for i in ids)
+        desk.told.emit("Locked objects stay." if held else "There is no object here.")
+        return
+    word = "1 object" if len(free) == 1 else f"{len(free)} objects"
+    make = partial(delete_objects, labels, free, locked=locked)
+    desk.run_edit(make, f"{word} deleted.")
+
+
+def lock(desk: Desk, gesture: Gesture) -> None:
+    """Lock the object under a click, or unlock it."""
+    desk.toggle_lock(desk.id_at(gesture.start), gesture.start)
+
+
+def pick(desk: Desk, gesture: Gesture) -> None:
+    """Take the object under a click in hand."""
+    if not desk.pick(desk.id_at(gesture.start), gesture.start):
+        desk.told.emit("There is no object here.")
+
+
+def make_hands(
+    desk: Desk, ink: Ink, jobs: Jobs, solve: Solve, on_change: Callable[[], None]
+) -> dict[Tool, Hand]:
+    """Return every tool for a desk."""
+    queue = StrokeQueue(desk.session, jobs, solve)
+    return {
+        Tool.OBJECT: ObjectHand(desk, ink, queue, on_change),
+        Tool.SPLIT: SplitHand(desk, ink, jobs, on_change),
+        Tool.MERGE: Immediate(partial(merge, desk)),
+        Tool.DELETE: Immediate(partial(delete, desk)),
+        Tool.LOCK: Immediate(partial(lock, desk)),
+        Tool.PICK: Immediate(partial(pick, desk)),
+    }
