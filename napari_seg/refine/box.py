@@ -73,6 +73,14 @@ def union(a: Box, b: Box) -> Box:
     )
 
 
+def clipped(box: Box, within: Box) -> Box:
+    """Return the part of a box within another."""
+    return tuple(
+        slice(min(max(s.start, w.start), w.stop), max(min(s.stop, w.stop), w.start))
+        for s, w in zip(box, within, strict=True)
+    )
+
+
 def volume(box: Box) -> int:
     """Return the number of voxels in a box."""
     return int(np.prod([s.stop - s.start for s in box]))

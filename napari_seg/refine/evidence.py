@@ -9,8 +9,9 @@ import numpy as np
 from scipy import ndimage
 
 from napari_seg.refine.appearance import Appearance, fit_appearance
+from napari_seg.refine.depth import signed_depth
 from napari_seg.refine.energy import FOREGROUND
-from napari_seg.refine.hints import signed_depth, suggest
+from napari_seg.refine.hints import suggest
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from edt import edt
 
+from napari_seg.refine.depth import signed_depth
 from napari_seg.refine.energy import BACKGROUND, FOREGROUND
 from napari_seg.refine.regions import best_region, flood_relief, geodesic_distance
+
+__all__ = ["Hint", "flooded", "shifted", "signed_depth", "suggest"]
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -45,7 +47,7 @@ def suggest(scene: Scene, weights: Weights) -> Hint:
     stroke = _last(scene.strokes)
     cell = min(scene.spacing)
     if not scene.previous.any():
-        mask = flooded(scene, np.zeros_like(scene.previous), 0.0)
+        mask, _ = flooded(scene, np.zeros_like(scene.previous), 0.0)
         radius = float(signed_depth(mask, scene.spacing).max())
         return Hint(mask, 0.5 * radius + 1, weights.outset * cell, 1.0)
     depth = signed_depth(scene.previous, scene.spacing)
@@ -55,7 +57,7 @@ def suggest(scene: Scene, weights: Weights) -> Hint:
     if wrong <= max(weights.rim_px * cell, weights.rim_share * radius):
         moved = shifted(depth, scene, weights)
         return Hint(moved > 0, weights.sharpness * cell, 0.0, weights.rim_trust)
-    mask = flooded(scene, scene.previous, weights.click_reach * wrong)
+    mask, _ = flooded(scene, scene.previous, weights.click_reach * wrong)
     changed = mask != scene.previous
     reach = 1.5 * float(signed_depth(changed, scene.spacing).max()) + cell
     far = np.maximum(-signed_depth(changed, scene.spacing), 0) / reach
@@ -109,8 +111,11 @@ def _spread(
 
 def flooded(
     scene: Scene, previous: NDArray[np.bool_], reach: float
-) -> NDArray[np.bool_]:
-    """Return the previous mask with the best region around the last stroke changed."""
+) -> tuple[NDArray[np.bool_], float]:
+    """Return the previous mask with the best region around the last stroke changed.
+
+    The number tells how much that region looks like a whole object.
+    """
     stroke = _last(scene.strokes)
     points = stroke.points
     if not previous.any():
@@ -124,7 +129,8 @@ def flooded(
     )
     relief = flood_relief(scene.image, seeds, scene.spacing)
     # People click in the middle: what is nearer than the outline is meant, too.
-    seeds |= domain & (signed_depth(seeds, scene.spacing) > -reach)
+    if reach > 0:
+        seeds |= domain & (signed_depth(seeds, scene.spacing) > -reach)
     distance = geodesic_distance(relief, seeds, domain, scene.spacing)
     rivals = _marks(scene, not positive)
     if rivals.any():
@@ -133,11 +139,13 @@ def flooded(
         reached = np.isfinite(distance)
         distance[reached] /= distance[reached] + other[reached] + 1e-6
     click = points[len(points) // 2]
-    region = best_region(scene.image, distance, base & ~seeds, click, scene.spacing)
+    region, rating = best_region(
+        scene.image, distance, base & ~seeds, click, scene.spacing
+    )
     joined = base | region | seeds
     mask = joined if positive else ~joined
     held = scene.states == FOREGROUND
-    return np.asarray((mask | held) & (scene.states != BACKGROUND))
+    return (mask | held) & (scene.states != BACKGROUND), rating
 
 
 def _marks(scene: Scene, positive: bool) -> NDArray[np.bool_]:
@@ -146,19 +154,6 @@ def _marks(scene: Scene, positive: bool) -> NDArray[np.bool_]:
         if stroke.positive is positive:
             marks[tuple(stroke.points.T)] = True
     return marks
-
-
-def signed_depth(
-    mask: NDArray[np.bool_], spacing: Sequence[float]
-) -> NDArray[np.float32]:
-    """Return the distance to the outline, negative outside, in units of spacing."""
-    step = tuple(spacing)
-    signed = np.where(
-        mask, edt(mask, anisotropy=step) - 0.5, 0.5 - edt(~mask, anisotropy=step)
-    )
-    # Without any outline all distances are infinite.
-    most = float(np.linalg.norm(np.multiply(mask.shape, step)))
-    return np.asarray(np.clip(signed, -most, most), np.float32)
 
 
 def _last(strokes: Sequence[Stroke]) -> Stroke:

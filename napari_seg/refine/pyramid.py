@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import ndimage
 
+from napari_seg.imaging.deltas import bounding_box
 from napari_seg.refine.energy import (
     BACKGROUND,
     FOREGROUND,
@@ -22,6 +23,7 @@ from napari_seg.refine.strokes import Stroke
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from napari_seg.imaging.deltas import Box
     from napari_seg.refine.evidence import Evidence
 
 
@@ -53,7 +55,7 @@ def shrunk(scene: Scene, factors: tuple[int, ...]) -> Scene:
         Stroke(np.unique(s.points // factors, axis=0), s.positive)
         for s in scene.strokes
     ]
-    forbidden = block_mean(scene.states == BACKGROUND, factors) > 0.5
+    forbidden = _majority(scene.states == BACKGROUND, factors)
     states = np.where(forbidden, BACKGROUND, FREE).astype(np.int8)
     for stroke in strokes:
         side = FOREGROUND if stroke.positive else BACKGROUND
@@ -63,10 +65,18 @@ def shrunk(scene: Scene, factors: tuple[int, ...]) -> Scene:
         image=np.stack([block_mean(channel, factors) for channel in scene.image]),
         states=states,
         strokes=strokes,
-        previous=block_mean(scene.previous, factors) > 0.5,
+        previous=_majority(scene.previous, factors),
         network=None if network is None else block_mean(network, factors),
         spacing=tuple(s * f for s, f in zip(scene.spacing, factors, strict=True)),
     )
+
+
+def _majority(mask: NDArray[np.bool_], factors: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Return which blocks are mostly true."""
+    if not mask.any():
+        shape = (-(-n // f) for n, f in zip(mask.shape, factors, strict=True))
+        return np.zeros(tuple(shape), bool)
+    return block_mean(mask, factors) > 0.5
 
 
 def block_mean(values: NDArray[Any], factors: Sequence[int]) -> NDArray[np.float32]:
@@ -86,7 +96,8 @@ def cut_scene(
     scene: Scene, evidence: Evidence, weights: Weights, *, diagonal: bool
 ) -> NDArray[np.bool_]:
     """Return the minimum cut of a whole scene."""
-    return _cut(scene, scene.states, evidence.log_odds(scene.image), weights, diagonal)
+    log_odds = evidence.log_odds(scene.image)
+    return _cut(scene.image, scene.spacing, scene.states, log_odds, weights, diagonal)
 
 
 def cut_band(
@@ -126,17 +137,34 @@ def cut_band(
     states[near] = FREE
     tied = scene.states != FREE
     states[tied] = scene.states[tied]
+    mask = states == FOREGROUND
+    # Only the band and its neighbours take part in the cut.
+    here = _with_rim(bounding_box(states == FREE), states.shape)
+    states = states[here]
     free = np.nonzero(states == FREE)
-    log_odds = np.zeros(states.shape, np.float32)
-    place = [(i + 0.5) / f - 0.5 for i, f in zip(free, factors, strict=True)]
+    place = [
+        (i + s.start + 0.5) / f - 0.5
+        for i, s, f in zip(free, here, factors, strict=True)
+    ]
     spatial = ndimage.map_coordinates(evidence.spatial, place, order=1, mode="nearest")
-    looks = evidence.appearance.log_odds(np.stack([c[free] for c in scene.image]))
+    image = scene.image[(slice(None), *here)]
+    looks = evidence.appearance.log_odds(np.stack([c[free] for c in image]))
+    log_odds = np.zeros(states.shape, np.float32)
     log_odds[free] = evidence.weight * looks + spatial
-    return _cut(scene, states, log_odds, weights, diagonal)
+    mask[here] = _cut(image, scene.spacing, states, log_odds, weights, diagonal)
+    return mask
+
+
+def _with_rim(box: Box, shape: tuple[int, ...]) -> Box:
+    return tuple(
+        slice(max(s.start - 1, 0), min(s.stop + 1, n))
+        for s, n in zip(box, shape, strict=True)
+    )
 
 
 def _cut(
-    scene: Scene,
+    image: NDArray[np.float32],
+    spacing: tuple[float, ...],
     states: NDArray[np.int8],
     log_odds: NDArray[np.float32],
     weights: Weights,
@@ -144,9 +172,9 @@ def _cut(
 ) -> NDArray[np.bool_]:
     offsets = neighbour_offsets(states.ndim, diagonal=diagonal)
     weigh = contrast_weights(
-        scene.image,
+        image,
         offsets,
-        scene.spacing,
+        spacing,
         strength=weights.smoothness,
         sigma=weights.contrast,
     )

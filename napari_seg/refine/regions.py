@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from edt import edt
 from skimage.graph import MCP_Geometric
+
+from napari_seg.refine.depth import depth_inside
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -15,8 +16,11 @@ if TYPE_CHECKING:
 CANDIDATES = 200
 """Flood levels that are compared, their sizes in geometric progression."""
 
-MOST_LOOKS = 40
-"""Levels of which the middle is sought, the best supported first."""
+MOST_LOOKS = 12
+"""Levels of which the middle is sought, the best rated first."""
+
+AGREEMENT, CONTRAST = 3.0, 1.5
+"""What a whole object shows besides steps along its outline: see `rate_levels`."""
 
 SHORTEST = 12.0
 """Outlines not longer than this, in voxels, are mistrusted."""
@@ -79,8 +83,8 @@ def best_region(
     base: NDArray[np.bool_],
     click: NDArray[np.intp],
     spacing: Sequence[float],
-) -> NDArray[np.bool_]:
-    """Return the flood level whose outline the image supports best.
+) -> tuple[NDArray[np.bool_], float]:
+    """Return the flood level that is best supported, and the click at its middle.
 
     Parameters
     ----------
@@ -99,21 +103,24 @@ def best_region(
     -------
     ndarray of bool
         The flooded voxels, without `base`.
+    float
+        How well it is supported.
     """
     levels = _levels(distance, base)
     if not len(levels):
-        return np.isfinite(distance) & ~base
-    support = outline_support(image, np.where(base, -1.0, distance), levels)
-    best, best_score = 0, -1.0
-    # No region is better centred than 1: below the best score none can win.
-    for k in np.argsort(-support)[:MOST_LOOKS]:
-        if support[k] <= best_score:
+        return np.isfinite(distance) & ~base, 0.0
+    joined = np.where(base, -1.0, distance)
+    rating = rate_levels(image, joined, levels, whole=not base.any())
+    best, best_rating = 0, -1.0
+    # No region is better centred than 1: below the best rating none can win.
+    for k in np.argsort(-rating)[:MOST_LOOKS]:
+        if rating[k] <= best_rating:
             break
         region = (distance <= levels[k]) & ~base
-        score = support[k] * _centredness(region, click, spacing)
-        if score > best_score:
-            best, best_score = k, score
-    return (distance <= levels[best]) & ~base
+        centred = _centredness(region, click, spacing)
+        if rating[k] * centred > best_rating:
+            best, best_rating = k, rating[k] * centred
+    return (distance <= levels[best]) & ~base, float(best_rating)
 
 
 def _levels(
@@ -124,27 +131,63 @@ def _levels(
         return reached
     first = min(4, len(reached))
     counts = np.unique(np.geomspace(first, len(reached), CANDIDATES).astype(int))
-    return np.asarray(reached[counts - 1])
+    return np.unique(reached[counts - 1])
 
 
-def outline_support(
+def rate_levels(
     image: NDArray[np.float32],
     distance: NDArray[np.float64],
     levels: NDArray[np.float64],
+    *,
+    whole: bool,
 ) -> NDArray[np.float64]:
-    """Mean step of intensity from inside to outside, along each level's outline."""
-    length = np.zeros(len(levels))
-    steps = np.zeros((len(image), len(levels)))
-    for axis in range(distance.ndim):
-        a, b = _pairs(distance, axis)
-        change = [x - y for x, y in (_pairs(channel, axis) for channel in image)]
-        # Not sign(b - a): both may be infinite.
-        inward = (b > a).astype(float) - (a > b)
+    """Return how well the image supports the region below each level.
+
+    Its outline shows a step of intensity. A whole object shows it everywhere in the
+    same direction, and its inside differs from what lies around it. The powers were
+    fitted to clicks on nuclei, axons, stained tissue and phase contrast, leaving out
+    each kind in turn.
+    """
+    ranks = np.searchsorted(levels, distance)
+    length, steps, sizes = _outlines(image, ranks, len(levels))
+    total = np.linalg.norm(steps, axis=0)
+    support = total / (length + SHORTEST)
+    if not whole:
+        return np.asarray(support)
+    agreement = total / (np.linalg.norm(sizes, axis=0) + 1e-6)
+    contrast = (_contrast(image, ranks, len(levels)) + 0.05) ** CONTRAST
+    return np.asarray(np.exp(AGREEMENT * agreement) * support * contrast)
+
+
+def outline_support(image: NDArray[np.float32], region: NDArray[np.bool_]) -> float:
+    """Mean step of intensity from inside to outside, along a region's outline."""
+    length, steps, _ = _outlines(image, np.where(region, 0, 1), 1)
+    return float(np.linalg.norm(steps) / (length[0] + SHORTEST))
+
+
+def _outlines(
+    image: NDArray[np.float32], ranks: NDArray[np.intp], count: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return each level's length of outline, and the sums of steps and of their sizes.
+
+    Voxels are in the region of level k if their rank is at most k. Steps are taken
+    from inside to outside, for each channel.
+    """
+    length = np.zeros(count)
+    steps = np.zeros((2, len(image), count))
+    for axis in range(ranks.ndim):
+        a, b = _pairs(ranks, axis)
+        parted = np.flatnonzero(a != b)
+        a, b = a[parted], b[parted]
         low, high = np.minimum(a, b), np.maximum(a, b)
-        length += _crossing(low, high, np.ones_like(low), levels)
-        for total, values in zip(steps, change, strict=True):
-            total += _crossing(low, high, inward * values, levels)
-    return np.asarray(np.linalg.norm(steps, axis=0) / (length + SHORTEST))
+        inward = np.where(b > a, 1.0, -1.0)
+        length += _crossing(low, high, None, count)
+        for c, channel in enumerate(image):
+            x, y = _pairs(channel, axis)
+            step = inward * (x[parted] - y[parted])
+            steps[0, c] += _crossing(low, high, step, count)
+            steps[1, c] += _crossing(low, high, np.abs(step), count)
+    return length, steps[0], steps[1]
 
 
 def _pairs(values: NDArray, axis: int) -> tuple[NDArray, NDArray]:  # type: ignore[type-arg]
@@ -153,23 +196,36 @@ def _pairs(values: NDArray, axis: int) -> tuple[NDArray, NDArray]:  # type: igno
 
 
 def _crossing(
-    low: NDArray[np.float64],
-    high: NDArray[np.float64],
-    values: NDArray[np.float64],
-    levels: NDArray[np.float64],
+    low: NDArray[np.intp],
+    high: NDArray[np.intp],
+    values: NDArray[np.float64] | None,
+    count: int,
 ) -> NDArray[np.float64]:
     """Sum the values of the pairs that each level parts: low <= level < high."""
-    total = np.zeros(len(levels))
-    for bound, sign in ((low, 1.0), (high, -1.0)):
-        place = np.searchsorted(levels, bound)
-        counts = np.bincount(place, weights=values, minlength=len(levels) + 1)
-        total += sign * np.cumsum(counts[: len(levels)])
-    return total
+    gained = np.bincount(low, values, count + 1) - np.bincount(high, values, count + 1)
+    return np.asarray(np.cumsum(gained[:count]), float)
+
+
+def _contrast(
+    image: NDArray[np.float32], ranks: NDArray[np.intp], count: int
+) -> NDArray[np.float64]:
+    """Return how far each region's mean is from that of the next voxels to flood."""
+    flat = ranks.ravel()
+    sizes = np.cumsum(np.bincount(flat, minlength=count + 1)[:count])
+    # The shell is half as large as the region.
+    outer = np.minimum(np.searchsorted(sizes, 1.5 * sizes + 8), count - 1)
+    shell = np.maximum(sizes[outer] - sizes, 1)
+    squares = np.zeros(count)
+    for channel in image:
+        sums = np.cumsum(np.bincount(flat, channel.ravel(), count + 1)[:count])
+        around = (sums[outer] - sums) / shell
+        squares += np.where(outer > np.arange(count), around - sums / sizes, 0) ** 2
+    return np.asarray(np.sqrt(squares))
 
 
 def _centredness(
     region: NDArray[np.bool_], click: NDArray[np.intp], spacing: Sequence[float]
 ) -> float:
     """Depth of the click in the region, relative to the region's deepest place."""
-    depth = edt(region, anisotropy=tuple(spacing), black_border=True)
-    return float(depth[tuple(click)] / max(depth.max(), 1e-6))
+    depth = depth_inside(np.pad(region, 1), spacing)
+    return float(depth[tuple(click + 1)] / max(depth.max(), 1e-6))

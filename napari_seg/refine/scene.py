@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from napari_seg.imaging.deltas import Box
     from napari_seg.refine.strokes import Stroke
 
 
@@ -79,3 +80,55 @@ class Scene:
     previous: NDArray[np.bool_]
     network: NDArray[np.float32] | None
     spacing: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class CutParams:
+    """Settings of a graph cut."""
+
+    weights: Weights = field(default_factory=Weights)
+    """How much each kind of evidence counts."""
+    diagonal: bool | None = None
+    """8 or 26 neighbours instead of 4 or 6; None: 8 in 2D, 6 in 3D."""
+    margin_px: float = 24.0
+    """Width of the first box around strokes and object."""
+    wider: tuple[float, ...] = (2.5, 6.0)
+    """A new object is also sought in windows whose margins are larger by this."""
+    pw: float = 2.5
+    nearness: float = 1.0
+    """Power of the pixel size by which details seen from near count more."""
+    look_voxels: int = 2_500
+    """Size of a coarse look at the surroundings of a new object."""
+    pad: float = 0.4
+    """Margin around what is seen there, as a share of its size."""
+    growth: float = 0.5
+    """Share of its length by which a box grows on a side that the cut touches, ..."""
+    most_growth: float = 2.3
+    """... at most to this many times its size, ..."""
+    new_voxels: int = 1_500_000
+    """... and the box of a new object at most to this size, ..."""
+    max_voxels: int = 6_000_000
+    """... and never beyond this."""
+    coarse_voxels: int = 12_000
+    """Larger boxes are cut coarsely first, then exactly around that surface."""
+    max_hole: float = 0.05
+    """Holes up to this share of the object are filled if no stroke speaks for them."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known about an object besides strokes; each is read box by box.
+
+    Parameters
+    ----------
+    previous : callable
+        Object before the last stroke, bool.
+    forbidden : callable
+        Ground of locked and other objects, bool.
+    network : callable
+        Log-odds of a network, or None.
+    """
+
+    previous: Callable[[Box], NDArray[np.bool_]]
+    forbidden: Callable[[Box], NDArray[np.bool_]]
+    network: Callable[[Box], NDArray[np.float32] | None]

@@ -67,7 +67,8 @@ class Volume:
             piece = np.moveaxis(piece, self.channel_axis, 0)
         if piece.dtype.kind == "c":
             raise ImageError("The image is complex", str(piece.dtype))
-        return np.nan_to_num(piece.astype(np.float32, order="C"))
+        values = piece.astype(np.float32, order="C")
+        return np.nan_to_num(values) if piece.dtype.kind == "f" else values
 
 
 def _guess_channel_axis(full: tuple[int, ...], shape: tuple[int, ...] | None) -> int:

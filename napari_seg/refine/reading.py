@@ -1,0 +1,55 @@
+"""Read what is known in a box."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_seg.refine.energy import BACKGROUND, FOREGROUND, FREE
+from napari_seg.refine.scene import Known, Scene
+from napari_seg.refine.strokes import Stroke, shift
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from napari_seg.imaging.deltas import Box
+    from napari_seg.refine.volume import Volume
+
+
+def read_scene(
+    image: Volume,
+    box: Box,
+    strokes: Sequence[Stroke],
+    known: Known,
+    spacing: tuple[float, ...],
+) -> Scene:
+    """Read all that is known in a box."""
+    here = shift(strokes, box)
+    states = np.where(known.forbidden(box), BACKGROUND, FREE).astype(np.int8)
+    for stroke in here:
+        own = stroke.points[states[tuple(stroke.points.T)] == FREE]
+        states[tuple(own.T)] = FOREGROUND if stroke.positive else BACKGROUND
+    network = known.network(box)
+    channels = unit_spread(image.read(box))
+    if network is not None:
+        # As one more channel it leads the flood and the outline, too.
+        channels = np.concatenate([channels, 0.5 * network[None]])
+    return Scene(
+        image=channels,
+        states=states,
+        strokes=here,
+        previous=known.previous(box),
+        network=network,
+        spacing=spacing,
+    )
+
+
+def unit_spread(image: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return channels of zero mean and unit spread; faint channels stay fainter."""
+    axes = tuple(range(1, image.ndim))
+    spread = image.std(axis=axes, keepdims=True)
+    floor = max(0.25 * float(spread.max()), 1e-6)
+    centred = image - image.mean(axis=axes, keepdims=True)
+    return np.asarray(centred / np.maximum(spread, floor), np.float32)
