@@ -10,6 +10,7 @@ from napari_seg.gui.correction.cutter import StrokeQueue
 from napari_seg.gui.correction.desk import Desk
 from napari_seg.gui.correction.gesture import Gesture
 from napari_seg.gui.correction.ink import Ink
+from napari_seg.gui.correction.pigments import NEUTRAL
 from napari_seg.gui.correction.splitting import SplitHand
 from napari_seg.gui.correction.stroking import ObjectHand
 from napari_seg.gui.correction.tools import Tool
@@ -39,17 +40,21 @@ class Hand(Protocol):
 
 
 class Immediate:
-    """A tool that acts when the button is released."""
+    """A tool that acts when the button is released, and shows its line until then."""
 
     has_pending = False
 
-    def __init__(self, act: Callable[[Gesture], None]) -> None:
+    def __init__(self, ink: Ink, act: Callable[[Gesture], None]) -> None:
+        self._ink = ink
         self._act = act
 
     def draw(self, gesture: Gesture) -> None:
-        """Act on a finished gesture."""
+        """Show the line or rectangle; act on a finished gesture."""
         if gesture.is_final:
+            self._ink.clear()
             self._act(gesture)
+        else:
+            self._ink.set_strokes([(gesture.points, NEUTRAL)])
 
     def commit(self) -> None:
         """Nothing ever waits."""
@@ -115,8 +120,8 @@ def make_hands(
     return {
         Tool.OBJECT: ObjectHand(desk, ink, queue, on_change),
         Tool.SPLIT: SplitHand(desk, ink, jobs, on_change),
-        Tool.MERGE: Immediate(partial(merge, desk)),
-        Tool.DELETE: Immediate(partial(delete, desk)),
-        Tool.LOCK: Immediate(partial(lock, desk)),
-        Tool.PICK: Immediate(partial(pick, desk)),
+        Tool.MERGE: Immediate(ink, partial(merge, desk)),
+        Tool.DELETE: Immediate(ink, partial(delete, desk)),
+        Tool.LOCK: Immediate(ink, partial(lock, desk)),
+        Tool.PICK: Immediate(ink, partial(pick, desk)),
     }
