@@ -200,6 +200,15 @@ class Remembered:
         """Remember the settings of the Weights panel."""
         self._keep(weights=asdict(settings))
 
+    def part(self, key: str) -> dict[str, Any]:
+        """Return what was kept under a key; empty if there is nothing of use."""
+        stored = self._read().get(key)
+        return stored if isinstance(stored, dict) else {}
+
+    def keep_part(self, key: str, content: dict[str, Any]) -> None:
+        """Remember something under a key."""
+        self._keep(**{key: content})
+
     def _keep(self, **content: Any) -> None:
         """Write some values, leaving the others as they are."""
         with suppress(OSError):

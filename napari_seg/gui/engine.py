@@ -11,18 +11,26 @@ import gc
 import importlib.util
 import os
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import numpy as np
 
+from napari_seg.errors import DeviceError
 from napari_seg.gui.layers import Source
 from napari_seg.gui.llvm_clash import keep_triton_out
+from napari_seg.gui.training.counting import iter_count, iter_snapshot
+from napari_seg.gui.training.data import Part
+from napari_seg.gui.training.monitor import Before
+from napari_seg.gui.training.unfinished import Unfinished, find_unfinished
 from napari_seg.models.catalogue import ModelEntry, list_models
 from napari_seg.state import SegmentRequest
+from napari_seg.training.curve import read_curve
+from napari_seg.training.params import TrainParams
 from napari_seg.types import Progress
 
 
@@ -94,6 +102,55 @@ class Engine:
         )
         derive = iter_derive(segmentation, params, link_z=advanced.link_z)
         return (yield from derive)
+
+    def iter_count(self, parts: Mapping[str, Part]) -> Generator[Progress, None, None]:
+        """Count images and objects of training data; yields a `Counted` each."""
+        yield from iter_count(parts)
+
+    def iter_unfinished(
+        self, folder: Path
+    ) -> Generator[Progress, None, list[Unfinished]]:
+        """Find trainings in a folder that can be taken up again."""
+        yield Progress("look", 0, 1)
+        return find_unfinished(folder)
+
+    def iter_train(
+        self, parts: Sequence[Part], out: Path, params: TrainParams, stop: Event
+    ) -> Generator[Progress, None, Any]:
+        """Train a model and write it to `out`; returns its card.
+
+        Parameters
+        ----------
+        parts : sequence of ArraySource or Path
+            Training data; labels are copied before anything else.
+        out : Path
+            The checkpoint.
+        params : TrainParams
+            With `resume`, the curve so far is yielded first, as a `Before`.
+        stop : threading.Event
+            Set, the training ends as if its time were over.
+        """
+        if params.resume:
+            yield Before("load", 0, 0, points=tuple(read_curve(out)))
+        data = yield from iter_snapshot(parts)
+        yield from _import_torch()
+        import torch
+
+        from napari_seg.training.trainer import iter_train
+
+        try:
+            checkpoint = yield from iter_train(data, out, params, stop=stop)
+            return checkpoint.card
+        except torch.OutOfMemoryError as error:
+            raise DeviceError(
+                "The GPU has not enough memory for this training",
+                f"batch {params.batch}, patches of {params.patch_px} px",
+                "Halve the batch or the patch under Advanced.",
+            ) from error
+        finally:
+            gc.collect()
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
 
     def iter_release(self) -> Generator[Progress, None, None]:
         """Free the memory of the network, on the GPU too."""

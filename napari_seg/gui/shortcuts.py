@@ -51,7 +51,17 @@ CORRECTION: tuple[Shortcut, ...] = (
 )  # fmt: skip
 """The Correct panel's, in the order of the guide."""
 
-ALL: tuple[Shortcut, ...] = (RUN, CANCEL, ESTIMATE, WEIGHTS, *CORRECTION)
+TRAIN = Shortcut("Ctrl+Alt+G", "Train a new model on what is ticked")
+PAUSE = Shortcut("Ctrl+Alt+H", "Let the training rest after its step, or go on")
+STOP = Shortcut("Ctrl+Alt+K", "End the training, score the model and keep it")
+MARK_PLANE = Shortcut("Ctrl+Alt+M", "Call this plane of the labels correct, or not")
+
+TRAINING: tuple[Shortcut, ...] = (TRAIN, PAUSE, STOP, MARK_PLANE)
+"""The Train panel's, which work only while it is on screen."""
+
+ALL: tuple[Shortcut, ...] = (
+    RUN, CANCEL, ESTIMATE, WEIGHTS, *TRAINING, *CORRECTION,
+)  # fmt: skip
 """napari's own keys, which these must not repeat, are checked by a test."""
 
 UNDO = Shortcut("Ctrl+Z", "Take back the last step, or the last stroke that waits")

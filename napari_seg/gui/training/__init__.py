@@ -1,0 +1,1 @@
+"""The Train panel's controller and its parts; no Qt here."""
