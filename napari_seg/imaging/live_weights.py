@@ -79,6 +79,7 @@ class LiveWeights:
         self._distances = np.zeros(len(self.tiles))
         self._stamps = np.zeros(len(self.tiles), np.int64)
         self._patches: list[Box] = []
+        self._mended: list[Box] = []
         self._suspects: list[int] = []
         self._cache = BorderCache()
         self._done = 0
@@ -134,7 +135,31 @@ class LiveWeights:
     def is_idle(self) -> bool:
         """Whether `steps` has nothing to do."""
         with self._lock:
+            return not (
+                self._patches or self._mended or self._suspects or self._wanted().any()
+            )
+
+    @property
+    def is_mended(self) -> bool:
+        """Whether all weights are right, and only accounts are left."""
+        with self._lock:
             return not (self._patches or self._suspects or self._wanted().any())
+
+    def mend(self, max_pixels: int) -> Generator[Weighed, None, None]:
+        """Compute the last edits at once, if they act on few pixels.
+
+        Only while nobody drains `steps`, which does the rest: the accounts.
+        """
+        while self._patches:
+            patch, params = self._patches[0], self.params
+            frame = self.tiles.frame(patch)
+            if self._work(patch) > max_pixels or not self._balance.is_known(
+                frame, params
+            ):
+                return
+            with self._lock:
+                patch = self._take_patch()
+            yield self._mend(patch, params)
 
     def _mark(self, box: Box, *, is_small: bool = True) -> None:
         affected = self._pieces.affected(box, self.params)
@@ -157,10 +182,15 @@ class LiveWeights:
             with self._lock:
                 params = self.params
                 patch = self._take_patch()
-                suspect = self._suspects.pop(0) if not patch and self._suspects else -1
-                tile = self._take_tile() if not patch and suspect < 0 else -1
+                mended = self._mended.pop(0) if not patch and self._mended else ()
+                is_free = not patch and not mended
+                suspect = self._suspects.pop(0) if is_free and self._suspects else -1
+                tile = self._take_tile() if is_free and suspect < 0 else -1
             if patch:
-                yield from self._weigh_patch(patch, params)
+                yield from self._count(patch, params)
+                yield self._mend(patch, params)
+            elif mended:
+                self._account(mended, params)
             elif suspect >= 0:
                 self._examine(suspect)
             elif tile >= 0:
@@ -230,13 +260,16 @@ class LiveWeights:
         yield self._piece(box, borders, unknown, params)
         self._renew(box, params)
 
-    def _weigh_patch(
-        self, box: Box, params: BorderWeights
-    ) -> Generator[Weighed, None, None]:
-        yield from self._count(box, params)
+    def _mend(self, box: Box, params: BorderWeights) -> Weighed:
+        """Compute what an edit inside a box has changed."""
         affected = self._pieces.affected(box, params)
         found: Found = self._pieces.find(affected, params, params.reach)
-        yield self._piece(affected, found.borders, found.unknown, params)
+        with self._lock:
+            self._mended.append(box)
+        return self._piece(affected, found.borders, found.unknown, params)
+
+    def _account(self, box: Box, params: BorderWeights) -> None:
+        """Count and sum up anew the tiles that an edit was in."""
         one_more = self.tiles.grown(box, [1] * len(self.tiles.spatial))
         for tile in self.tiles.touching(one_more):
             whole = self.tiles.boxes[tile]

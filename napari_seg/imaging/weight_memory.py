@@ -102,6 +102,10 @@ class Balance:
         """Count a tile anew when its number is needed."""
         self._counts.pop(tile, None)
 
+    def is_known(self, frame: Frame, params: BorderWeights) -> bool:
+        """Whether class weights stand for a frame already."""
+        return not params.balance_classes or frame in self._shown
+
     def classes(self, frame: Frame, params: BorderWeights) -> ClassWeights:
         """Return the class weights that stand for a frame whose tiles are counted."""
         if not params.balance_classes:

@@ -84,6 +84,9 @@ def test_after_any_edits_the_pieces_equal_the_whole(case, data):
         labels[box] = data.draw(st.integers(0, 30))
         live.mark(box)
         if data.draw(st.booleans()):
+            for step in live.mend(data.draw(st.sampled_from([300, 10**6]))):
+                canvas[step.box] = step.weights
+        if data.draw(st.booleans()):
             drained(live, canvas)
         if data.draw(st.booleans()):
             params = replace(params, sigma=data.draw(st.floats(0.4, 4.0)))

@@ -23,6 +23,9 @@ class LabelsWatch:
         The layer.
     on_box : callable
         Takes a box of the layer's data in which labels may have changed.
+    on_step : callable
+        Takes the boxes of a step of its history. napari tells of a step before its
+        last pixels are written.
     on_doubt : callable
         Called when the layer was drawn anew and nobody can tell why: it may be the
         slider of the viewer, or a script that wrote into the data.
@@ -32,10 +35,12 @@ class LabelsWatch:
         self,
         layer: Labels,
         on_box: Callable[[Box], None],
+        on_step: Callable[[list[Box]], None],
         on_doubt: Callable[[], None],
     ) -> None:
         self._layer = layer
         self._on_box = on_box
+        self._on_step = on_step
         self._on_doubt = on_doubt
         self._remember()
         layer.events.paint.connect(self._on_paint)
@@ -82,10 +87,9 @@ class LabelsWatch:
             self._on_doubt()
 
     def _tell(self, item: Sequence[Any]) -> None:
-        for atom in item:
-            box = atom_box(atom, self._layer.data.shape)
-            if box is not None:
-                self._on_box(box)
+        shape = self._layer.data.shape
+        boxes = [atom_box(atom, shape) for atom in item]
+        self._on_step([box for box in boxes if box is not None])
 
     def _histories(self) -> tuple[Sequence[Any], Sequence[Any]]:
         layer = self._layer

@@ -12,10 +12,14 @@ from numpy.typing import NDArray
 from napari_seg.gui.own_layers import OWN_KEY
 from napari_seg.gui.view import shown_point
 from napari_seg.gui.weights.grid import Grid
+from napari_seg.gui.weights.screen import repaint_boxes
 from napari_seg.imaging.slabs import Box
 
 COLORMAP = "inferno"
 """Black where nothing stands out: added to what is below, that is transparent."""
+
+_AT_ONCE = 8
+"""Pieces that go to the screen with one repaint; a tile takes a millisecond."""
 
 _PLACE = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
 
@@ -40,6 +44,7 @@ class WeightOverlay:
         self._grid = grid
         # Pages of memory come with the first weights in them.
         self.weights: NDArray[np.float32] = np.zeros(grid.shape, np.float32)
+        self._unseen: list[Box] = []
         self._name = ""
         self.layer = self._add(limits)
         labels = grid.layer
@@ -57,23 +62,30 @@ class WeightOverlay:
             self._viewer.layers.remove(self.layer)
 
     def write(self, box: Box, weights: NDArray[np.float32]) -> bool:
-        """Take the weights of a box; return whether the plane shown has changed."""
+        """Take the weights of a box; return whether `repaint` has something to do."""
+        if np.array_equal(self.weights[box], weights):
+            return False
         self.weights[box] = weights
-        shown = self.layer._slice_input.not_displayed
-        point = np.round(shown_point(self._viewer, self.layer))
         parts = list(box)
-        if self._grid.repeated is not None:
-            parts.insert(self._grid.repeated, slice(None))
-        return all(
-            parts[axis].start is None
-            or parts[axis].start <= point[axis] < parts[axis].stop
-            for axis in shown
-        )
+        repeated = self._grid.repeated
+        point = np.round(shown_point(self._viewer, self.layer))
+        if repeated is not None:
+            channel = int(
+                np.clip(point[repeated], 0, self.layer.data.shape[repeated] - 1)
+            )
+            parts.insert(repeated, slice(channel, channel + 1))
+        hidden = self.layer._slice_input.not_displayed
+        if any(not parts[a].start <= point[a] < parts[a].stop for a in hidden):
+            return False
+        self._unseen.append(tuple(parts))
+        return True
 
-    def repaint(self) -> None:
-        """Bring the weights to the screen."""
-        # The slice shares the layer's memory: this only sends it to the screen.
-        self.layer.refresh(extent=False, thumbnail=False, highlight=False)
+    def repaint(self) -> bool:
+        """Bring what was written to the screen; return whether some of it waits."""
+        boxes, self._unseen = self._unseen[:_AT_ONCE], self._unseen[_AT_ONCE:]
+        if boxes:
+            repaint_boxes(self._viewer, self.layer, boxes)
+        return bool(self._unseen)
 
     def repaint_thumbnail(self) -> None:
         """Bring the picture in the layer list up to date."""

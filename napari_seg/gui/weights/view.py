@@ -22,8 +22,21 @@ _PAUSE_S = 0.03
 _DOUBT_S = 0.25
 """After the layer was drawn anew, until labels are compared."""
 
+_AT_ONCE_PIXELS = 2**15
+"""An edit that acts on so many takes some 10 ms, as long as a thread and back."""
+
+_ACCOUNTS_S = 0.2
+
 _REPAINT_S = 0.04
 """Between pieces that are brought to the screen: each time all of it is painted."""
+
+_STATUS_S = 0.2
+
+_KEYS = tuple(
+    f"weights {what}"
+    for what in ("weigh", "doubt", "repaint", "step", "work", "status", "end")
+)
+"""Of what is asked for with `Jobs.later`."""
 
 
 class WeightView:
@@ -70,9 +83,13 @@ class WeightView:
         self._job: Job | None = None
         self._wanted: BorderWeights | None = None
         self._is_repaint_due = False
+        self._steps: list[Box] = []
+        self._told: tuple[int, int] | None = None
         self.live = LiveWeights(grid.labels, grid.spatial(is_volume), params)
         self._hover = HoverWeight(viewer, self.overlay.layer)
-        self._watch = LabelsWatch(grid.layer, self._on_box, self._on_doubt)
+        self._watch = LabelsWatch(
+            grid.layer, self._on_box, self._on_step, self._on_doubt
+        )
         viewer.dims.events.current_step.connect(self._on_moved)
         viewer.dims.events.order.connect(self._on_moved)
         viewer.dims.events.ndisplay.connect(self._on_moved)
@@ -81,8 +98,8 @@ class WeightView:
     def close(self) -> None:
         """Stop, and take the overlay away."""
         self._drop()
-        for key in ("weigh", "doubt", "repaint"):
-            self._jobs.forget(f"weights {key}")
+        for key in _KEYS:
+            self._jobs.forget(key)
         dims = self._viewer.dims.events
         for event in (dims.current_step, dims.order, dims.ndisplay):
             event.disconnect(self._on_moved)
@@ -117,7 +134,26 @@ class WeightView:
         self._work()
 
     def _on_box(self, box: Box) -> None:
+        """Follow an edit: a small one at once, so that one repaint shows both."""
         self.live.mark(self.grid.to_grid(box))
+        if self._job is not None:
+            return  # it will come to that
+        for piece in self.live.mend(_AT_ONCE_PIXELS):
+            if piece.weights is not None:
+                self.overlay.write(piece.box, piece.weights)
+        self.overlay.repaint()
+        # The accounts can wait until a stroke is over; other work cannot.
+        pause = _ACCOUNTS_S if self.live.is_mended else 0.0
+        self._jobs.later("weights work", pause, self._work)
+
+    def _on_step(self, boxes: list[Box]) -> None:
+        self._steps += boxes
+        self._jobs.later("weights step", 0.0, self._take_steps)
+
+    def _take_steps(self) -> None:
+        boxes, self._steps = self._steps, []
+        for box in boxes:
+            self.live.mark(self.grid.to_grid(box))
         self._work()
 
     def _on_doubt(self) -> None:
@@ -155,17 +191,31 @@ class WeightView:
                 is_last = progress.done >= progress.total
                 delay = 0.0 if is_last else _REPAINT_S
                 self._jobs.later("weights repaint", delay, self._repaint)
-        self._on_status(progress.done, progress.total)
+        if self._told is None:
+            self._jobs.later("weights status", _STATUS_S, self._tell)
+        self._told = progress.done, progress.total
+
+    def _tell(self) -> None:
+        """Say how far the work is, if it takes long: text lays out the dock anew."""
+        if self._told is not None:
+            self._on_status(*self._told)
+            self._told = None
 
     def _repaint(self) -> None:
-        self._is_repaint_due = False
-        self.overlay.repaint()
+        self._is_repaint_due = self.overlay.repaint()
+        if self._is_repaint_due:
+            self._jobs.later("weights repaint", _REPAINT_S, self._repaint)
 
     def _on_done(self) -> None:
         self._job = None
         # Something may have come after the thread had looked for the last time.
         self._work()
         if self._job is None:
+            self._jobs.later("weights end", _STATUS_S, self._end)
+
+    def _end(self) -> None:
+        if self._job is None:
+            self._told = None
             self.overlay.repaint_thumbnail()
             self._on_status(1, 1)
 
