@@ -143,7 +143,7 @@ class LossAxis:
         first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
         powers = [10.0**n for n in range(first, last + 1)]
         found: list[float] = []
-        for factors in ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 5, 7)):
+        for factors in ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 2.5, 3, 4, 5, 6, 8)):
             values = [_tidy(factor * power) for power in powers for factor in factors]
             found = [value for value in values if low <= value <= high]
             if len(found) >= 2:
