@@ -259,7 +259,7 @@ def test_the_curve_is_seen_on_any_ground(qtbot, ground):
 def test_loss_ticks_are_round_and_inside_the_axis():
     axis = LossAxis([0.03, 0.1, 2.5])
     assert axis.ticks() == [0.1, 1]
-    assert LossAxis([0.21, 0.23]).ticks() == [0.2, 0.3]
+    assert LossAxis([0.21, 0.23]).ticks() == [0.2, 0.25, 0.3]
     assert 0 < axis.share(0.03) < axis.share(2.5) < 1
 
 
