@@ -15,6 +15,7 @@ import numpy as np
 from edt import edt
 from scipy import ndimage
 
+from napari_seg.imaging.deltas import bounding_box
 from napari_seg.refine.strokes import disc
 
 if TYPE_CHECKING:
@@ -130,16 +131,21 @@ def next_click(
     for wrong, positive in ((truth & ~mask, True), (mask & ~truth, False)):
         parts, count = ndimage.label(wrong)
         sizes = np.bincount(parts.ravel(), minlength=count + 1)
-        fresh = np.unique(parts[~clicked])
-        errors += [(int(sizes[i]), positive, parts, int(i)) for i in fresh if i > 0]
+        fresh = np.bincount(parts[~clicked], minlength=count + 1) > 0
+        sizes[0], sizes[~fresh] = 0, 0
+        if sizes.any():
+            number = int(sizes.argmax())
+            errors.append((int(sizes[number]), positive, parts, number))
     if not errors:
         return None
     # Of errors of one size the missing one comes first.
     _, positive, parts, number = max(errors, key=lambda error: error[:2])
-    depth = edt(parts == number, anisotropy=tuple(spacing), black_border=True)
-    depth[clicked] = 0
+    box = bounding_box(parts == number)
+    depth = edt(parts[box] == number, anisotropy=tuple(spacing), black_border=True)
+    depth[clicked[box]] = 0
     flat = int(depth.argmax())
-    centre = np.array(np.unravel_index(flat, depth.shape), np.intp)
+    within = np.unravel_index(flat, depth.shape)
+    centre = np.array([i + s.start for i, s in zip(within, box, strict=True)], np.intp)
     reach = float(depth.ravel()[flat])
     side = truth if positive else ~truth
     points = marked(centre, reach, side, spacing, rule)
