@@ -19,6 +19,7 @@ from napari_seg.refine.solver import (
     Cut,
     CutParams,
     Solve,
+    predicted_seconds,
     solve_scene,
 )
 from napari_seg.refine.task import CutTask
@@ -26,9 +27,6 @@ from napari_seg.types import Progress
 
 _IN_PLACE_S = 0.02
 """Longer cuts would hold Python's lock so long that the window feels it."""
-
-_VOXEL_S = 4e-7
-"""What a voxel of a small scene costs."""
 
 _POLL_S = 0.01
 
@@ -60,11 +58,6 @@ class OffloadedSolve:
                 # A window that stutters is better than a tool that does not work.
                 self._is_usable = False
         return solve_scene(scene, params)
-
-
-def predicted_seconds(scene: Scene, params: CutParams) -> float:
-    """Return about how long a scene takes."""
-    return _VOXEL_S * scene.states.size
 
 
 @dataclass
