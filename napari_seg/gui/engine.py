@@ -20,7 +20,6 @@ from typing import Any
 
 import numpy as np
 
-from napari_seg.errors import DeviceError
 from napari_seg.gui.layers import Source
 from napari_seg.gui.llvm_clash import keep_triton_out
 from napari_seg.gui.training.counting import iter_count, iter_snapshot
@@ -141,14 +140,8 @@ class Engine:
         try:
             checkpoint = yield from iter_train(data, out, params, stop=stop)
             return checkpoint.card
-        except torch.OutOfMemoryError as error:
-            raise DeviceError(
-                "The GPU has not enough memory for this training",
-                f"batch {params.batch}, patches of {params.patch_px} px",
-                "Halve the batch or the patch under Advanced.",
-            ) from error
         finally:
-            gc.collect()
+            # The last scoring held some after the training had let go of its own.
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
 

@@ -92,6 +92,14 @@ class InputForm:
         self._panel.set_models(names, self._settings.model)
         self._on_model_changed()
 
+    def choose_model(self, name: str) -> None:
+        """List the models again and choose one, e.g. one that was just trained."""
+        self._settings.model = name
+        self.estimate.forget()
+        self.refresh_models()
+        self.show_size()
+        self._show_problems()
+
     def take_estimate(self, layer: Image, diameter_px: float) -> None:
         """Show a size that was estimated."""
         self.estimate.take(layer, diameter_px)
