@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from napari_seg.errors import DatasetError
-from napari_seg.imaging.instances import InstanceParams, remove_small
+from napari_seg.imaging.instances import InstanceParams
 from napari_seg.imaging.matching import THRESHOLDS as IOU_THRESHOLDS
-from napari_seg.imaging.matching import count_matches
+from napari_seg.imaging.matching import checked, count, iou_matrix
 from napari_seg.imaging.metrics import Metrics, evaluate, pool
 from napari_seg.inference.params import SegmentParams
 from napari_seg.inference.segment import Segmentation, iter_derive, iter_segment
@@ -117,13 +117,16 @@ def iter_calibrate(
         for key, group in groupby(choices, key=lambda choice: choice[:2]):
             again = iter_derive(found, InstanceParams(*key))
             labels = yield from _as_stage(again, "calibrate", number, len(pairs))
+            sizes = np.bincount(labels.ravel())
+            known, truth = without_ignored(labels, pair.labels)
+            ids = np.unique(known[known > 0])
+            iou = iou_matrix(*checked(known, truth))
             for choice in group:
-                # Dropping the small afterwards saves a watershed for each size.
-                kept = remove_small(labels, choice[2] / found.zoom**2)
-                known, truth = without_ignored(kept, pair.labels)
-                n_found, n_true, matches = count_matches(known, truth)
+                # Of the small ones only rows are dropped: what else overlaps stays.
+                large = sizes[ids] >= choice[2] / found.zoom**2
+                n_found, n_true, matches = count(iou[large])
                 counts[choice] += (n_found, n_true, *matches)
-                yield Progress("calibrate", number, len(pairs))
+            yield Progress("calibrate", number, len(pairs))
     yield Progress("calibrate", len(pairs), len(pairs))
     # Of equals the first: the middle of the range comes before its ends.
     best = max(choices, key=lambda choice: _score(counts[choice]))

@@ -1,6 +1,6 @@
 import math
 from dataclasses import replace
-from itertools import islice
+from itertools import islice, product, starmap
 
 import numpy as np
 import pytest
@@ -23,7 +23,14 @@ from napari_seg.training.schedule import (
 )
 from napari_seg.training.state import Progression, state_path
 from napari_seg.training.trainer import iter_train, train
-from napari_seg.training.validation import iter_calibrate, total_score, validate
+from napari_seg.training.validation import (
+    SEED_THRESHOLDS,
+    SMALLEST_SHARES,
+    THRESHOLDS,
+    iter_calibrate,
+    total_score,
+    validate,
+)
 from napari_seg.types import run
 
 
@@ -142,6 +149,29 @@ def test_calibration_never_scores_below_the_thresholds_it_started_from(
     card = run(iter_calibrate(replace(checkpoint, card=plain), pairs))
     after = validate(replace(checkpoint, card=card), pairs)
     assert total_score(after) >= total_score(before)
+
+
+def test_calibration_finds_what_trying_every_choice_finds(dataset, tmp_path):
+    checkpoint = train(dataset, out=tmp_path / "c.safetensors", **vars(params(steps=8)))
+    known = read_pairs(dataset)[:1]
+    labels = known[0].labels.copy()
+    labels[:, 40:] = -1
+    pairs = [*known, replace(known[0], labels=labels)]
+    card = run(iter_calibrate(checkpoint, pairs))
+    disc = np.pi / 4 * checkpoint.card.object_diameter_px**2
+
+    def score(threshold, seed_threshold, share):
+        tried = replace(
+            checkpoint.card,
+            threshold=threshold,
+            seed_threshold=seed_threshold,
+            smallest_px=round(share * disc, 1),
+        )
+        return total_score(validate(replace(checkpoint, card=tried), pairs))
+
+    best = max(starmap(score, product(THRESHOLDS, SEED_THRESHOLDS, SMALLEST_SHARES)))
+    found = validate(replace(checkpoint, card=card), pairs)
+    assert total_score(found) == pytest.approx(best)
 
 
 @pytest.mark.slow
