@@ -359,3 +359,28 @@ def test_keys_work_on_the_canvas_also_while_the_dock_floats(qtbot):
     dock.hide()
     press_key(canvas, "S")
     assert len(tools) == 3
+
+
+@pytest.mark.gui
+def test_nothing_is_cut_off_in_napari_where_the_panel_must_scroll(
+    make_napari_viewer, qtbot
+):
+    viewer = make_napari_viewer(show=True)
+    viewer.window.resize(1000, 500)
+    panel = CorrectPanel()
+    panel.setMinimumWidth(320)
+    viewer.window.add_dock_widget(panel)
+    panel.set_labels_layers([LONG], LONG)
+    panel.set_object(2**31 - 1, is_locked=True, is_new=False)
+    panel.set_range(0, 9999, 9999)
+    for axis in ("z", "t"):
+        panel.set_mode(is_volume=False, has_planes=True, axis=axis)
+        qtbot.wait(50)
+        content = panel.work.parentWidget()
+        seen = content.parentWidget()
+        assert content.height() > seen.height()
+        assert content.width() <= seen.width()
+        for button in panel.findChildren(KeyButton):
+            if button.isVisible():
+                width = button.fontMetrics().horizontalAdvance(button.text())
+                assert width <= button.width(), button.text()

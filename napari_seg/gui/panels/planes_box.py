@@ -5,7 +5,6 @@ from __future__ import annotations
 from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtWidgets import (
     QHBoxLayout,
-    QLabel,
     QSizePolicy,
     QSpinBox,
     QVBoxLayout,
@@ -54,9 +53,9 @@ class PlanesBox(QWidget):
         for box in (self.first, self.last):
             box.setKeyboardTracking(False)
             box.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-        row.addWidget(self.first, 3)
-        row.addWidget(QLabel("\N{EN DASH}"))
-        row.addWidget(self.last, 3)
+        # Side by side without a word between: napari's spin boxes are wide.
+        row.addWidget(self.first, 1)
+        row.addWidget(self.last, 1)
         row.addWidget(self.range)
         fixed = QSizePolicy.Policy.Fixed
         self.range.setSizePolicy(fixed, fixed)
