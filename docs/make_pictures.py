@@ -12,6 +12,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from docs import correct_pictures
+
 IMAGES = Path(__file__).parent / "images"
 
 
@@ -23,12 +25,13 @@ def napari_seg(*arguments: str) -> None:
 
 
 def main() -> None:
-    """Write ``docs/images/demo.png`` and ``docs/images/overlay.png``."""
+    """Write everything in ``docs/images``."""
     IMAGES.mkdir(exist_ok=True)
     napari_seg("demo", "--screenshot", str(IMAGES / "demo.png"))
     with tempfile.TemporaryDirectory() as folder:
         napari_seg("demo", "--headless", "--out", folder)
         shutil.copy(Path(folder) / "overlay.png", IMAGES / "overlay.png")
+    correct_pictures.make(IMAGES)
 
 
 if __name__ == "__main__":
