@@ -59,6 +59,7 @@ class WeightsController:
         self._report = report or _notify
         self._grid: Grid | None = None
         self._is_closed = False
+        self._is_changing = False
         self._choice = LabelsLayers(viewer)
         self._connect()
         self._on_choice()
@@ -109,29 +110,40 @@ class WeightsController:
 
     def _show_on(self, grid: Grid) -> None:
         self._remembered.store_weights(self.settings)
-        self.view = WeightView(
-            self._viewer,
-            self._jobs,
-            grid,
-            self.settings.is_volume,
-            numbers.weights_of(self.settings, grid),
-            numbers.limits(self.settings),
-            on_status=self._on_status,
-            on_error=self._on_error,
-        )
-        events = self.view.overlay.layer.events
-        for event in (events.contrast_limits, events.colormap, events.gamma):
+        self._is_changing = True
+        try:
+            self.view = WeightView(
+                self._viewer,
+                self._jobs,
+                grid,
+                self.settings.is_volume,
+                numbers.weights_of(self.settings, grid),
+                numbers.limits(self.settings),
+                on_status=self._on_status,
+                on_error=self._on_error,
+            )
+        except MemoryError as error:
+            self._on_error(error)
+            return
+        finally:
+            self._is_changing = False
+        for event in self._legend_events(self.view):
             event.connect(self._show_legend)
         self._show_legend()
+
+    def _legend_events(self, view: WeightView) -> tuple[Any, ...]:
+        events = view.overlay.layer.events
+        return events.contrast_limits, events.colormap, events.gamma
 
     def _hide(self) -> None:
         if self.view is None:
             return
         view, self.view = self.view, None
-        events = view.overlay.layer.events
-        for event in (events.contrast_limits, events.colormap, events.gamma):
+        for event in self._legend_events(view):
             event.disconnect(self._show_legend)
+        self._is_changing = True
         view.close()
+        self._is_changing = False
         self._panel.set_status("")
         self._show_legend()
 
@@ -191,7 +203,9 @@ class WeightsController:
     def _on_active(self, event: Any = None) -> None:
         """While nothing is shown, what the user selects is what she means."""
         active = self._viewer.layers.selection.active
-        if self.view is None and active in self._choice.all():
+        # napari selects others, too, when the overlay comes and goes.
+        is_hers = self.view is None and not self._is_changing
+        if is_hers and active in self._choice.all():
             self._choice.choose(active.name)
 
     def _on_removed(self, event: Any) -> None:

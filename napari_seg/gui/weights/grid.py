@@ -123,13 +123,16 @@ def make_grid(layer: Labels) -> Grid:
             "Name the axes T, Z, Y, X in the layer's axis labels.",
         )
     repeated = repeated_axis(layer)
-    if repeated is not None and letters[repeated] in "ZYX":
-        repeated = None
+    if repeated is None:
+        return Grid(layer, layer.data, letters, None)
     kept = [a for a in range(layer.ndim) if a != repeated]
-    labels = layer.data
-    if repeated is not None:
-        labels = labels[(slice(None),) * repeated + (0,)]
-    return Grid(layer, labels, "".join(letters[a] for a in kept), repeated)
+    axes = "".join(letters[a] for a in kept)
+    if letters[repeated] != "C":
+        # Guessed without knowing that what repeats are channels.
+        names = "".join(str(layer.axis_labels[a])[:1].upper() for a in kept)
+        is_named = {"Y", "X"} <= set(names) <= set("TZYX")
+        axes = names if is_named else "TZYX"[-len(kept) :]
+    return Grid(layer, layer.data[(slice(None),) * repeated + (0,)], axes, repeated)
 
 
 def _in_um(unit: Any) -> float:
