@@ -43,6 +43,7 @@ from napari_seg.training.validation import (
     evenly,
     iter_calibrate,
     iter_validate,
+    total_score,
 )
 from napari_seg.types import Progress, run
 
@@ -177,7 +178,9 @@ class _Run:
             network, teacher = _build(card, start, params)
             sitting = Sitting(card, network, self.out, params, teacher)
             try:
-                yield from self._iter_steps(sitting, watch, rehearsal)
+                yield from self._iter_steps(
+                    sitting, watch, rehearsal, is_tuning=start is not None
+                )
             except (GeneratorExit, KeyboardInterrupt):
                 sitting.stop()
                 raise
@@ -186,7 +189,12 @@ class _Run:
             return (yield from self._iter_finish(sitting.device))
 
     def _iter_steps(
-        self, sitting: Sitting, watch: Stopwatch, rehearsal: Sequence[TrainingPlane]
+        self,
+        sitting: Sitting,
+        watch: Stopwatch,
+        rehearsal: Sequence[TrainingPlane],
+        *,
+        is_tuning: bool,
     ) -> Generator[Progress, None, None]:
         params, done = self.params, sitting.done
         before = done.elapsed_s
@@ -195,6 +203,11 @@ class _Run:
         )
         with batches, CurveLog(self.out, done.step) as log:
             waiting = iter(batches)
+            if is_tuning and done.best_score < 0:
+                # What comes out must not be worse than what was there.
+                first = yield from self._iter_validate(sitting)
+                if total_score(first.metrics) > 0:
+                    sitting.take(first.metrics)
             judged = done.best_score >= 0
             while not self._is_over(done):
                 loss = sitting.step(*next(waiting))

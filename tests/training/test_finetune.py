@@ -9,14 +9,17 @@ import torch
 from tiny import TINY, losses, params
 
 from napari_seg.errors import DatasetError, DeviceError
+from napari_seg.imaging.metrics import evaluate
 from napari_seg.models.checkpoint import load_model, save_checkpoint
+from napari_seg.training import trainer
 from napari_seg.training.augmentation import Augmentation
 from napari_seg.training.params import PRESETS, SAMPLES, TrainParams
 from napari_seg.training.rehearsal import Teacher, as_channels, rehearsal_sources
 from napari_seg.training.sitting import Sitting
 from napari_seg.training.sources import ArraySource
 from napari_seg.training.trainer import iter_train, train
-from napari_seg.types import run
+from napari_seg.training.validation import Validation
+from napari_seg.types import Progress, run
 
 
 @pytest.fixture
@@ -128,6 +131,22 @@ def test_a_run_that_no_longer_improves_stops_early(dataset, start):
     steps = list(iter_train(dataset, start.with_name("p.safetensors"), still))
     # the first validation is the best; two more bring nothing
     assert len(losses(steps)) == 6
+
+
+def test_a_tuned_model_is_never_worse_than_what_it_started_from(
+    dataset, start, layers, monkeypatch
+):
+    truth = layers[0][1].astype(np.int32)
+    finds = [truth, truth * 0, truth * 0]  # first all, then nothing
+
+    def judge(*_, **__):
+        found = finds.pop(0) if len(finds) > 1 else finds[0]
+        yield Progress("validate", 0, 1)
+        return Validation(evaluate(found, truth), None)
+
+    monkeypatch.setattr(trainer, "iter_validate", judge)
+    tuned = tune(start, dataset, validate_every=2, learning_rate=0.1)
+    assert changed(load_model(start), tuned) == set()
 
 
 def test_presets_are_parameters_for_a_purpose():
