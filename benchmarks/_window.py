@@ -21,24 +21,32 @@ LONG_MS = 50
 
 
 class Heartbeat(QObject):
-    """Notes how much later than due each beat of a timer comes."""
+    """Notes how much later than due each beat of a timer comes.
+
+    And how long the main thread itself computed since the beat before: that hardly
+    depends on what else the machine does.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self._late_ms: list[float] = []
+        self._busy_ms: list[float] = []
         self._last = time.perf_counter()
+        self._last_busy = time.thread_time()
         self._timer = QTimer(self)
         self._timer.setTimerType(Qt.TimerType.PreciseTimer)
         self._timer.timeout.connect(self._beat)
         self._timer.start(BEAT_MS)
 
-    def stop(self) -> NDArray[np.float64]:
-        """Return how late every beat was, in milliseconds."""
+    def stop(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return how late every beat was, and the computing before it, in ms."""
         self._timer.stop()
-        return np.array(self._late_ms)
+        return np.array(self._late_ms), np.array(self._busy_ms)
 
     def _beat(self) -> None:
-        now = time.perf_counter()
+        now, busy = time.perf_counter(), time.thread_time()
+        self._busy_ms.append((busy - self._last_busy) * 1000)
+        self._last_busy = busy
         self._late_ms.append(max(0.0, (now - self._last) * 1000 - BEAT_MS))
         self._last = now
 
@@ -66,7 +74,7 @@ def measure(work: Callable[[], None]) -> dict[str, Any]:
     work()
     seconds = time.perf_counter() - began
     idle(0.5)  # the last repaints belong to the work
-    late = beat.stop()
+    late, busy = beat.stop()
     return {
         "seconds": round(seconds, 2),
         "median_ms": round(float(np.median(late)), 1),
@@ -74,6 +82,8 @@ def measure(work: Callable[[], None]) -> dict[str, Any]:
         "max_ms": round(float(late.max()), 1),
         "over_50_ms": int((late > LONG_MS).sum()),
         "beats": len(late),
+        "busy_p99_ms": round(float(np.percentile(busy, 99)), 1),
+        "busy_max_ms": round(float(busy.max()), 1),
     }
 
 
