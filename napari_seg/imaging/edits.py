@@ -17,6 +17,7 @@ from napari_seg.imaging.deltas import (
     make_edit,
 )
 from napari_seg.imaging.objects import (
+    check_unlocked,
     ids_in,
     is_any_of,
     next_free_id,
@@ -83,7 +84,7 @@ def add_object(
     name : str, optional
         Of the edit.
     """
-    _check_unlocked([object_id], locked)
+    check_unlocked([object_id], locked)
     piece = tuple(slice(a, a + n) for a, n in zip(start, mask.shape, strict=True))
     before = np.array(labels[piece])
     _check_fits(before, object_id)
@@ -123,7 +124,7 @@ def merge_objects(
     if not len(ids):
         raise LabelsError("There is nothing to merge", remedy="Choose two objects.")
     target = ids[0] if into is None else into
-    _check_unlocked([*ids, target], locked)
+    check_unlocked([*ids, target], locked)
     others = [i for i in ids if i != target]
     return _repaint(labels, others, target, "merge", within)
 
@@ -136,7 +137,7 @@ def delete_objects(
     within: Box | None = None,
 ) -> LabelEdit:
     """Turn objects into background, everywhere or only within a box."""
-    _check_unlocked(ids, locked)
+    check_unlocked(ids, locked)
     return _repaint(labels, ids, 0, "delete", within)
 
 
@@ -167,7 +168,7 @@ def split_object(
     name : str, optional
         Of the edit.
     """
-    _check_unlocked([object_id], locked)
+    check_unlocked([object_id], locked)
     piece = tuple(slice(a, a + n) for a, n in zip(start, parts.shape, strict=True))
     before = np.array(labels[piece])
     inside = np.where(before == object_id, parts, 0)
@@ -262,7 +263,7 @@ def _reshape(
     rim: int = 1,
 ) -> LabelEdit:
     """Edit one object's mask, in its bounding box and a rim around it."""
-    _check_unlocked([object_id], locked)
+    check_unlocked([object_id], locked)
     limits = within or whole(labels)
     tight = object_box(labels, object_id, within)
     # An object of one plane is edited as an image: no rim above and below.
@@ -296,16 +297,6 @@ def _repaint(
 
     _check_fits(labels, target)
     return join_edit(name, changes(), dtype, len(labels.shape))
-
-
-def _check_unlocked(ids: Iterable[int], locked: Iterable[int]) -> None:
-    clash = sorted(set(ids) & set(locked))
-    if clash:
-        raise LabelsError(
-            "A locked object cannot be changed",
-            ", ".join(f"object {i}" for i in clash),
-            "Unlock it first.",
-        )
 
 
 def _check_fits(labels: Any, object_id: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -117,6 +117,17 @@ def ids_in(labels: Any, where: Box | NDArray[np.intp] | Sequence[Any]) -> list[i
     )
     block = np.asarray(labels[box])
     return sorted(_present(block[tuple((points - low).T)]))
+
+
+def check_unlocked(ids: Iterable[int], locked: Iterable[int]) -> None:
+    """Raise if an edit is to change an object that is locked."""
+    clash = sorted(set(ids) & set(locked))
+    if clash:
+        raise LabelsError(
+            "A locked object cannot be changed",
+            ", ".join(f"object {i}" for i in clash),
+            "Unlock it first.",
+        )
 
 
 def is_any_of(block: NDArray[Any], ids: NDArray[Any]) -> NDArray[np.bool_]:
