@@ -131,7 +131,8 @@ class WeightsPanel(QWidget):
 
     def set_problem(self, text: str) -> None:
         """Say why there can be no overlay; empty if there can."""
-        self.grid.set_problems({"labels": text} if text else {})
+        # Not in the colour of mistakes: having no labels yet is none.
+        self._labels_field.set_info(text)
         self.shown.setEnabled(not text)
 
     def set_shown(self, is_shown: bool) -> None:

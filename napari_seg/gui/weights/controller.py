@@ -18,7 +18,7 @@ from napari_seg.gui.weights import numbers
 from napari_seg.gui.weights.choice import LabelsLayers
 from napari_seg.gui.weights.grid import Grid, make_grid
 from napari_seg.gui.weights.view import WeightView
-from napari_seg.state import Remembered, WeightSettings
+from napari_seg.state import ADVANCED_RANGES, Remembered, WeightSettings
 
 _NO_LABELS = "Open labels first, run a network, or make a new labels layer."
 _GRID_EVENTS = ("data", "scale", "units", "axis_labels")
@@ -244,6 +244,7 @@ class WeightsController:
         panel.set_w0(settings.w0)
         panel.set_balance(settings.balance_classes)
         if grid is None:
+            panel.set_sigma(settings.sigma_px, *ADVANCED_RANGES["sigma_px"])
             return
         panel.set_units(numbers.units(grid), numbers.unit(settings, grid))
         low, high = numbers.sigma_range(settings, grid)
