@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from typing import Any
 
 import napari
 from qtpy.QtCore import QEvent, Signal
@@ -13,14 +14,18 @@ from napari_seg.gui.correction.controller import CorrectController
 from napari_seg.gui.engine import Engine
 from napari_seg.gui.panels.correct import CorrectPanel
 from napari_seg.gui.panels.segment import SegmentPanel
+from napari_seg.gui.panels.train import TrainPanel
+from napari_seg.gui.panels.weights import WeightsPanel
 from napari_seg.gui.pump import JobPump
+from napari_seg.gui.training.controller import TrainController
+from napari_seg.gui.weights.controller import WeightsController
 from napari_seg.offload import Offload
 from napari_seg.state import JobState, Remembered
 
 _WIDTH_PX = 320
 _TABS = (
     "QTabBar { padding: 0; border: 0; background: none }"
-    "QTabBar::tab { padding: 5px 14px }"
+    "QTabBar::tab { padding: 4px 14px; min-height: 22px }"
 )
 """napari pads the bar, but does not make room for that: words lose their tops."""
 
@@ -50,15 +55,18 @@ class SegmentationWidget(QWidget):
         super().__init__()
         self.segment_panel = SegmentPanel()
         self.correct_panel = CorrectPanel()
+        self.train_panel = TrainPanel()
+        self.weights_panel = WeightsPanel()
         remembered = remembered or Remembered()
+        engine = engine or Engine()
         self.controller = SegmentController(
             napari_viewer,
             self.segment_panel,
-            engine or Engine(),
+            engine,
             JobPump(self).jobs,
             remembered,
         )
-        # Jobs of its own: a stroke must not wait for a network.
+        # Jobs of their own: a stroke must not wait for a network.
         self.corrector = CorrectController(
             napari_viewer,
             self.correct_panel,
@@ -66,19 +74,33 @@ class SegmentationWidget(QWidget):
             Offload(),
             remembered,
         )
+        self.trainer = TrainController(
+            napari_viewer,
+            self.train_panel,
+            engine,
+            JobPump(self).jobs,
+            remembered,
+            on_model=self._on_model,
+        )
+        self.weigher = WeightsController(
+            napari_viewer, self.weights_panel, JobPump(self).jobs, remembered
+        )
         self.controller.run_ended.connect(self._on_run_ended)
         tabs = QTabWidget()
         tabs.setDocumentMode(True)
         tabs.tabBar().setStyleSheet(_TABS)
         tabs.addTab(self.segment_panel, "Segment")
         tabs.addTab(self.correct_panel, "Correct")
+        tabs.addTab(self.train_panel, "Train")
+        tabs.addTab(self.weights_panel, "Weights")
         tabs.currentChanged.connect(self._on_tab)
         self.tabs = tabs
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(tabs)
         self.setMinimumWidth(_WIDTH_PX)
-        for controller in (self.controller, self.corrector):
+        controllers = (self.controller, self.corrector, self.trainer, self.weigher)
+        for controller in controllers:
             # A bound method of this widget would be gone with it.
             self.destroyed.connect(controller.close)
             _close_on_quit(controller)
@@ -88,11 +110,12 @@ class SegmentationWidget(QWidget):
         self.controller.run()
 
     def event(self, event: QEvent) -> bool:
-        """Stop the job when the dock is closed: nobody could cancel it any more."""
+        """Stop the jobs when the dock is closed: nobody could cancel them any more."""
         has_moved = event.type() == QEvent.Type.ParentChange
-        if has_moved and self.parent() is None and hasattr(self, "corrector"):
+        if has_moved and self.parent() is None and hasattr(self, "weigher"):
             self.controller.cancel()
             self.corrector.set_tool(None)
+            self.trainer.stop()
         return super().event(event)
 
     def _on_tab(self, index: int) -> None:
@@ -100,11 +123,16 @@ class SegmentationWidget(QWidget):
         if self.tabs.widget(index) is not self.correct_panel:
             self.corrector.set_tool(None)
 
+    def _on_model(self, name: str) -> None:
+        """Offer a model that was just trained."""
+        self.controller.form.refresh_models()
+        self.segment_panel.model_requested.emit(name)
+
     def _on_run_ended(self, state: JobState) -> None:
         self.run_ended.emit(state)
 
 
-def _close_on_quit(controller: SegmentController | CorrectController) -> None:
+def _close_on_quit(controller: Any) -> None:
     """Stop the thread before the interpreter goes; do not keep the viewer alive."""
     reference = weakref.ref(controller)
 
