@@ -15,7 +15,7 @@ from napari.layers import Labels, Points
 from psygnal import Signal
 
 from napari_seg.errors import OffloadError
-from napari_seg.gui.correction import cutter
+from napari_seg.gui.correction import elsewhere as elsewhere_module
 from napari_seg.gui.correction.controller import CorrectController
 from napari_seg.gui.correction.gesture import Gesture
 from napari_seg.gui.correction.tools import Tool
@@ -465,6 +465,48 @@ def test_a_stroke_stays_in_its_plane_unless_the_volume_is_meant(bench: Bench) ->
     assert (bench.ids > 0).sum(axis=(1, 2)).min() > 100
 
 
+def test_propagate_goes_to_the_next_plane_and_shows_it(bench: Bench) -> None:
+    bench.open(*stack())
+    bench.viewer.dims.set_point(0, 2)
+    bench.tool(Tool.OBJECT)
+    bench.draw((2, 24, 22))
+    bench.press("commit")
+    bench.layer.selected_label = 1
+    bench.press("propagate", "next")
+    assert (bench.ids[3] == 1).sum() > 300
+    assert not bench.ids[4].any()
+    assert bench.viewer.dims.current_step[0] == 3
+    assert len(bench.layer._undo_history) == 2
+
+
+def test_propagate_through_and_to_a_range_are_one_step_each(bench: Bench) -> None:
+    bench.open(*stack())
+    bench.viewer.dims.set_point(0, 2)
+    bench.tool(Tool.OBJECT)
+    bench.draw((2, 24, 22))
+    bench.press("commit")
+    bench.layer.selected_label = 1
+    bench.press("propagate", "through")
+    assert (bench.ids == 1).any(axis=(1, 2)).all()
+    bench.layer.undo()
+    assert not bench.ids[[0, 1, 3, 4]].any()
+    bench.press("range", 1, 3)
+    assert (bench.ids == 1).any(axis=(1, 2)).tolist() == [False, *[True] * 3, False]
+    bench.layer.undo()
+    assert not bench.ids[[0, 1, 3, 4]].any()
+
+
+def test_interpolate_fills_the_planes_between(bench: Bench) -> None:
+    image, labels = stack()
+    labels[0, 10:20, 10:20] = 6
+    labels[4, 10:20, 14:24] = 6
+    bench.open(image, labels)
+    bench.layer.selected_label = 6
+    bench.press("interpolate")
+    assert (bench.ids == 6).any(axis=(1, 2)).all()
+    assert bench.ids[2, 15, 17] == 6
+
+
 def test_settings_are_remembered(discs: Bench) -> None:
     discs.press("brush", 7.0)
     discs.press("overwrite", True)
@@ -498,8 +540,8 @@ class Elsewhere:
 
 def solved(bench: Bench, elsewhere: Elsewhere, seconds: float, mp: Any) -> np.ndarray:
     """Return the object a click gives, with a predicted time for its cut."""
-    mp.setattr(cutter, "predicted_seconds", lambda scene, params: seconds)
-    bench.controller.solve._offload = elsewhere
+    mp.setattr(elsewhere_module, "predicted_seconds", lambda scene, params: seconds)
+    bench.controller.elsewhere._offload = elsewhere
     bench.open(*two_discs())
     bench.tool(Tool.OBJECT)
     bench.draw((30, 52))
@@ -533,7 +575,7 @@ def test_a_crash_of_the_helper_process_is_told_and_loses_nothing(
     crashing = Elsewhere(OffloadError("The helper process ended"))
     assert not solved(bench, crashing, 1.0, monkeypatch).any()
     assert any("helper process" in line for line in bench.panel.said)
-    bench.controller.solve._offload = Elsewhere()
+    bench.controller.elsewhere._offload = Elsewhere()
     bench.draw((30, 52))
     bench.press("commit")
     assert (bench.ids == 18).sum() > 380

@@ -163,6 +163,26 @@ def test_delete_by_rectangle_spares_locked_objects(window) -> None:
     assert np.unique(window.ids).tolist() == [0, 17]
 
 
+def test_a_volume_is_carried_on_plane_by_plane(window) -> None:
+    z, y, x = np.indices((5, 48, 48))
+    ball = ((z - 2) * 5) ** 2 + (y - 24) ** 2 + (x - 22) ** 2 < 14**2
+    noise = 0.1 * np.random.default_rng(0).standard_normal(ball.shape)
+    window.open((ball + noise).astype(np.float32), np.zeros(ball.shape, np.int32))
+    window.viewer.dims.set_point(0, 2)
+    window.tool(Tool.OBJECT)
+    window.mouse.click((2, 24, 22))
+    window.rest()
+    window.key("Return")
+    window.mouse.click((2, 24, 22), ("Control",))
+    window.rest()
+    window.widget.correct_panel.propagate_requested.emit("through")
+    window.rest()
+    found = window.ids == 1
+    assert (found & ball).sum() / (found | ball).sum() > 0.85
+    window.key("Ctrl+Z")
+    assert not window.ids[[0, 1, 3, 4]].any()
+
+
 def test_a_scaled_and_translated_layer_is_hit_where_the_mouse_is(window) -> None:
     image, labels = discs()
     window.open(image, labels, scale=(0.3, 0.3), translate=(50, -20))

@@ -16,8 +16,8 @@ from napari.layers import Labels
 from napari_seg.errors import NapariSegError
 from napari_seg.gui.correction.choice import LabelsChoice
 from napari_seg.gui.correction.commands import Commands
-from napari_seg.gui.correction.cutter import OffloadedSolve
 from napari_seg.gui.correction.desk import Desk
+from napari_seg.gui.correction.elsewhere import Elsewhere
 from napari_seg.gui.correction.gesture import Gesture, StrokeInput
 from napari_seg.gui.correction.hands import Hand, make_hands, pick
 from napari_seg.gui.correction.ink import Ink
@@ -63,7 +63,7 @@ class CorrectController:
         self.tool: Tool | None = None
         self.settings = remembered.restore_correct()
         self.viewer = viewer
-        self.solve = OffloadedSolve(offload)
+        self.elsewhere = Elsewhere(offload)
         self._panel = panel
         self._jobs = jobs
         self._offload = offload
@@ -112,6 +112,9 @@ class CorrectController:
         if self.has_pending and tool is not self.tool:
             self.commit()
             self.cancel()
+        if tool is not self.tool and self._ink is not None:
+            # A line or rectangle that was still being drawn.
+            self._ink.clear()
         self.tool = tool
         if self._input is not None:
             self._input.set_tool(tool)
@@ -134,7 +137,9 @@ class CorrectController:
             self.hand.commit()
 
     def cancel(self) -> None:
-        """Drop what waits for Enter."""
+        """Drop what waits for Enter, and the rest of a stroke under way."""
+        if self._input is not None:
+            self._input.drop()
         if self.hand is not None and self.hand.has_pending:
             self.hand.cancel()
 
@@ -225,7 +230,7 @@ class CorrectController:
         desk.busy.connect(self._panel.set_busy)
         self._ink = Ink(self.viewer, layer)
         self._hands = make_hands(
-            desk, self._ink, self._jobs, self.solve, self._show_pending
+            desk, self._ink, self._jobs, self.elsewhere, self._show_pending
         )
         self._input = StrokeInput(
             self.viewer,

@@ -9,55 +9,14 @@ from functools import partial
 
 import numpy as np
 
-from napari_seg.errors import OffloadCancelled, OffloadError
 from napari_seg.gui.jobs import Job, Jobs
 from napari_seg.imaging.deltas import LabelEdit
-from napari_seg.offload import Offload
-from napari_seg.refine.scene import Scene
 from napari_seg.refine.session import CorrectionSession
-from napari_seg.refine.solver import (
-    Cut,
-    CutParams,
-    Solve,
-    predicted_seconds,
-    solve_scene,
-)
+from napari_seg.refine.solver import Cut, Solve
 from napari_seg.refine.task import CutTask
 from napari_seg.types import Progress
 
-_IN_PLACE_S = 0.02
-"""Longer cuts would hold Python's lock so long that the window feels it."""
-
 _POLL_S = 0.01
-
-
-class OffloadedSolve:
-    """Solves small scenes in place and large ones in another process.
-
-    Parameters
-    ----------
-    offload : Offload
-        The process.
-    """
-
-    def __init__(self, offload: Offload) -> None:
-        self._offload = offload
-        self._is_usable = True
-
-    def __call__(self, scene: Scene, params: CutParams) -> np.ndarray:
-        """Return what `solve_scene` returns."""
-        if self._is_usable and predicted_seconds(scene, params) > _IN_PLACE_S:
-            function = f"{solve_scene.__module__}:{solve_scene.__name__}"
-            try:
-                return np.asarray(self._offload.call(function, scene, params))
-            except OffloadCancelled:
-                raise
-            except OffloadError:
-                if self._offload.is_alive:
-                    raise
-                # A window that stutters is better than a tool that does not work.
-                self._is_usable = False
-        return solve_scene(scene, params)
 
 
 @dataclass

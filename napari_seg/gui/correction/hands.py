@@ -8,6 +8,7 @@ from typing import Protocol
 
 from napari_seg.gui.correction.cutter import StrokeQueue
 from napari_seg.gui.correction.desk import Desk
+from napari_seg.gui.correction.elsewhere import Elsewhere
 from napari_seg.gui.correction.gesture import Gesture
 from napari_seg.gui.correction.ink import Ink
 from napari_seg.gui.correction.pigments import NEUTRAL
@@ -16,7 +17,6 @@ from napari_seg.gui.correction.stroking import ObjectHand
 from napari_seg.gui.correction.tools import Tool
 from napari_seg.gui.jobs import Jobs
 from napari_seg.imaging.edits import delete_objects, ids_in, merge_objects
-from napari_seg.refine.solver import Solve
 
 
 class Hand(Protocol):
@@ -113,13 +113,17 @@ def pick(desk: Desk, gesture: Gesture) -> None:
 
 
 def make_hands(
-    desk: Desk, ink: Ink, jobs: Jobs, solve: Solve, on_change: Callable[[], None]
+    desk: Desk,
+    ink: Ink,
+    jobs: Jobs,
+    elsewhere: Elsewhere,
+    on_change: Callable[[], None],
 ) -> dict[Tool, Hand]:
     """Return every tool for a desk."""
-    queue = StrokeQueue(desk.session, jobs, solve)
+    queue = StrokeQueue(desk.session, jobs, elsewhere.solve)
     return {
         Tool.OBJECT: ObjectHand(desk, ink, queue, on_change),
-        Tool.SPLIT: SplitHand(desk, ink, jobs, on_change),
+        Tool.SPLIT: SplitHand(desk, ink, jobs, elsewhere, on_change),
         Tool.MERGE: Immediate(ink, partial(merge, desk)),
         Tool.DELETE: Immediate(ink, partial(delete, desk)),
         Tool.LOCK: Immediate(ink, partial(lock, desk)),

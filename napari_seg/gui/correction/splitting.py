@@ -8,12 +8,13 @@ from functools import partial
 import numpy as np
 
 from napari_seg.gui.correction.desk import Desk
+from napari_seg.gui.correction.elsewhere import Elsewhere
 from napari_seg.gui.correction.gesture import Gesture
 from napari_seg.gui.correction.ink import Ink
 from napari_seg.gui.correction.pigments import part_stroke
 from napari_seg.gui.jobs import Job, Jobs
 from napari_seg.imaging.deltas import LabelEdit
-from napari_seg.refine.split import split_between
+from napari_seg.refine.split import solve_split, split_between
 from napari_seg.types import Progress
 
 
@@ -27,17 +28,25 @@ class SplitHand:
     ink : Ink
         Shows strokes and parts.
     jobs : Jobs
-        Runs the cut.
+        Waits for the cut.
+    elsewhere : Elsewhere
+        Makes the cut.
     on_change : callable
         Called when something waits for Enter, or no longer does.
     """
 
     def __init__(
-        self, desk: Desk, ink: Ink, jobs: Jobs, on_change: Callable[[], None]
+        self,
+        desk: Desk,
+        ink: Ink,
+        jobs: Jobs,
+        elsewhere: Elsewhere,
+        on_change: Callable[[], None],
     ) -> None:
         self._desk = desk
         self._ink = ink
         self._jobs = jobs
+        self._solve = partial(elsewhere.run, solve_split)
         self._on_change = on_change
         self._strokes: list[np.ndarray] = []
         self._is_drawing = False
@@ -120,6 +129,7 @@ class SplitHand:
                 spacing=desk.target.spacing,
                 within=session.within,
                 locked=frozenset(session.locked),
+                solve=self._solve,
             )
         )
         self._job = self._jobs.start(
