@@ -168,6 +168,14 @@ class Jobs:
             self._wake()
         return job
 
+    def calm(self) -> None:
+        """Spare the garbage collector again, now and then in a job of minutes.
+
+        The jobs of other panels end the calm when they end, and this costs nothing.
+        """
+        if self._running:
+            gc.freeze()
+
     def later(self, key: str, delay_s: float, call: Callable[[], None]) -> None:
         """Call something on the main thread, unless the same key comes again."""
         self._timed[key] = (time.perf_counter() + delay_s, call)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from psygnal import Signal
 
-from napari_seg.gui.engine import DeviceInfo
+from napari_seg.gui.engine import DeviceInfo, Engine
 from napari_seg.gui.jobs import Jobs
 from napari_seg.gui.layers import Source
 from napari_seg.models.card import Card
@@ -69,6 +69,9 @@ class FakeEngine:
     def _entry(name: str, summary: str, threshold: float = 0.5) -> ModelEntry:
         card = fake_card(name, threshold)
         return ModelEntry(name, "shipped", None, card, summary)
+
+    iter_count = Engine.iter_count
+    iter_unfinished = Engine.iter_unfinished
 
     def step(self, tiles: int = 1) -> None:
         """Let so many tiles be computed."""

@@ -241,3 +241,20 @@ def test_close_wakes_a_paused_job():
     job.pause()
     jobs.close()
     assert closed.wait(5)
+
+
+def test_calm_outlasts_the_jobs_of_other_panels(jobs):
+    others, gate = Jobs(), threading.Semaphore(0)
+    job = jobs.start(Job(count_to(2, gate=gate), on_done=lambda _: None))
+    others.start(Job(count_to(1), on_done=lambda _: None))
+    finish(others)
+    others.close()
+    assert gc.get_freeze_count() == 0
+    jobs.calm()
+    assert gc.get_freeze_count() > 0
+    gate.release(5)
+    finish(jobs)
+    assert job.is_cancelled is False
+    assert gc.get_freeze_count() == 0
+    jobs.calm()
+    assert gc.get_freeze_count() == 0

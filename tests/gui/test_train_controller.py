@@ -45,6 +45,7 @@ class Bench:
             self.models.append,
             report=self.reported.append,
         )
+        self.panel.shown.emit()
 
     def open(self, shape: tuple[int, ...] = (32, 48), name: str = "ids") -> Labels:
         labels = np.zeros(shape, np.int32)
@@ -114,6 +115,19 @@ def test_open_labels_are_listed_with_what_is_in_them(bench):
     assert "cells" in row.tip
     assert bench.shown("total").startswith("Together 1 image, 2 objects.")
     assert bench.shown("problems") == {}
+
+
+def test_while_nobody_looks_nothing_is_counted_or_listed(bench):
+    bench.rest()
+    bench.panel.hidden.emit()
+    bench.open((8, 32, 48))
+    bench.viewer.dims.set_current_step(0, 3)
+    assert not bench.jobs.is_busy
+    assert bench.rows == {}
+    bench.panel.shown.emit()
+    bench.rest()
+    assert bench.rows["ids"].note == "8 images, 16 objects"
+    assert bench.shown("plane")[0].startswith("z 3 of ids")
 
 
 def test_a_finished_training_is_a_model_and_leaves_nothing_to_resume(bench):
@@ -359,8 +373,9 @@ def test_stop_scores_the_model_keeps_it_and_offers_to_go_on(make_bench):
     assert len(bench.models) == 1
     assert "is ready" in bench.panel.said[-1]
     assert bench.models[0] in bench.shown("unfinished")
+    bench.engine.steps = 4
     bench.panel.resume_requested.emit()
-    bench.engine.step(2000)
+    bench.engine.step(10)
     bench.rest()
     assert bench.engine.trained[1][1] == bench.engine.trained[0][1]
     assert bench.engine.trained[1][2].resume

@@ -12,7 +12,7 @@ import numpy as np
 from fakes import FakeEngine, fake_card
 from psygnal import Signal
 
-from napari_seg.gui.engine import DeviceInfo, Engine
+from napari_seg.gui.engine import DeviceInfo
 from napari_seg.gui.training.data import Part
 from napari_seg.imaging.metrics import Metrics, evaluate
 from napari_seg.models.catalogue import ModelEntry
@@ -22,6 +22,7 @@ from napari_seg.types import Progress
 
 SIGNALS = {
     "shown": (),
+    "hidden": (),
     "used_requested": (str, bool),
     "counts_requested": (str, object),
     "folder_requested": (str,),
@@ -72,9 +73,6 @@ class FakeTrainEngine(FakeEngine):
 
     With `is_stepwise` each step waits for `step`; otherwise steps come at once.
     """
-
-    iter_count = Engine.iter_count
-    iter_unfinished = Engine.iter_unfinished
 
     def __init__(self, *, steps: int = 6, is_stepwise: bool = False) -> None:
         super().__init__(is_stepwise=is_stepwise)

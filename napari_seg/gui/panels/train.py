@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from qtpy.QtCore import QSignalBlocker, Signal
-from qtpy.QtGui import QShowEvent
+from qtpy.QtGui import QHideEvent, QShowEvent
 from qtpy.QtWidgets import (
     QCheckBox,
     QFileDialog,
@@ -70,6 +70,8 @@ class TrainPanel(QWidget):
 
     shown = Signal()
     """The panel came on screen."""
+    hidden = Signal()
+    """It is no longer on screen."""
     used_requested = Signal(str, bool)
     counts_requested = Signal(str, object)
     folder_requested = Signal(str)
@@ -190,6 +192,11 @@ class TrainPanel(QWidget):
         """Tell that what is shown should be looked at again."""
         super().showEvent(event)
         self.shown.emit()
+
+    def hideEvent(self, event: QHideEvent) -> None:
+        """Tell that nobody looks."""
+        super().hideEvent(event)
+        self.hidden.emit()
 
     # What the controller tells it. No setter emits a request.
 

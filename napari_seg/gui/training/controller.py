@@ -89,26 +89,26 @@ class TrainController:
         self._drawn: Drawn | None = None
         self._counting: Job | None = None
         self._is_device_known = False
+        self._is_seen = False
         self._unfinished: list[Unfinished] = []
         self._is_closed = False
         self._planes = PlaneMarker(viewer, panel, self.data, jobs)
         self._pictures = PictureLayers(viewer)
         self._connect()
-        self.form.set_models(engine.list_models())
-        self._planes.show()
         panel.set_unfinished("")
         panel.set_status(self.state, 0.0, "")
 
     def _connect(self) -> None:
         panel = self._panel
-        panel.shown.connect(self.refresh)
+        panel.shown.connect(self._on_shown)
+        panel.hidden.connect(self._on_hidden)
         panel.start_requested.connect(self.start)
         panel.pause_requested.connect(self.toggle_pause)
         panel.stop_requested.connect(self.stop)
         panel.resume_requested.connect(self.resume)
         panel.discard_requested.connect(self.discard)
         panel.picture_requested.connect(self.open_picture)
-        self.data.changed.connect(self._count_soon)
+        self.data.changed.connect(self._on_data)
 
     @property
     def is_training(self) -> bool:
@@ -120,9 +120,8 @@ class TrainController:
         if self._is_closed:
             return
         self._is_closed = True
-        self.data.changed.disconnect(self._count_soon)
+        self.data.changed.disconnect(self._on_data)
         self._planes.close()
-        self.form.close()
         self.data.close()
         self._remembered.keep_part(_REMEMBERED, settings_to_store(self.settings))
         # Waits until the step in hand is done and its state is saved.
@@ -140,6 +139,20 @@ class TrainController:
             self._look_for_unfinished()
         if not self._is_device_known:
             self._jobs.later("device", _DEVICE_AFTER_S, self._ask_for_device)
+
+    def _on_shown(self) -> None:
+        self._is_seen = self._planes.is_seen = True
+        self.refresh()
+
+    def _on_hidden(self) -> None:
+        self._is_seen = self._planes.is_seen = False
+
+    def _on_data(self) -> None:
+        # What nobody looks at must not cost those who work on other tabs.
+        if self._is_seen:
+            self.form.show_data()
+            self._planes.show_soon()
+            self._count_soon()
 
     # The training.
 
@@ -225,6 +238,7 @@ class TrainController:
         if monitor.drawn is not None and monitor.drawn is not self._drawn:
             self._drawn = monitor.drawn
             self._panel.set_drawn(monitor.drawn)
+            self._jobs.calm()
         self._show_status(run.state, monitor.fraction, _news_text(run))
 
     def _on_end(self, run: TrainRun, card: Any) -> None:
@@ -274,7 +288,7 @@ class TrainController:
             )
 
     def _count_soon(self) -> None:
-        if self._run is None and self.data.uncounted():
+        if self._is_seen and self._run is None and self.data.uncounted():
             self._jobs.later("count", _COUNT_AFTER_S, self._count)
 
     def _count(self) -> None:

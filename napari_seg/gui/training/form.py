@@ -65,11 +65,6 @@ class TrainForm:
         panel.name_requested.connect(self._on_name)
         panel.preset_requested.connect(self._on_preset)
         panel.advanced_requested.connect(self._on_advanced)
-        data.changed.connect(self.show_data)
-
-    def close(self) -> None:
-        """Let go of the data."""
-        self._data.changed.disconnect(self.show_data)
 
     def set_models(self, models: list[ModelEntry]) -> None:
         """List the models a training can start from."""

@@ -44,16 +44,15 @@ class PlaneMarker:
         self._panel = panel
         self._data = data
         self._jobs = jobs
+        self.is_seen = False
         panel.mark_plane_requested.connect(self.toggle)
-        viewer.dims.events.current_step.connect(self._show_soon)
-        viewer.layers.selection.events.active.connect(self._show_soon)
-        data.changed.connect(self._show_soon)
+        viewer.dims.events.current_step.connect(self.show_soon)
+        viewer.layers.selection.events.active.connect(self.show_soon)
 
     def close(self) -> None:
         """Let go of the viewer."""
-        self._viewer.dims.events.current_step.disconnect(self._show_soon)
-        self._viewer.layers.selection.events.active.disconnect(self._show_soon)
-        self._data.changed.disconnect(self._show_soon)
+        self._viewer.dims.events.current_step.disconnect(self.show_soon)
+        self._viewer.layers.selection.events.active.disconnect(self.show_soon)
 
     def toggle(self) -> None:
         """Mark the plane that is shown, or take its mark back."""
@@ -65,6 +64,11 @@ class PlaneMarker:
             self._data.choose(layer.name, True, Counts.PLANES)
         self._data.recount()
         self.show()
+
+    def show_soon(self) -> None:
+        """Show it in a moment, unless nobody looks."""
+        if self.is_seen:
+            self._jobs.later("plane", _SHOW_S, self.show)
 
     def show(self) -> None:
         """Show whether the plane on screen is marked."""
@@ -78,9 +82,6 @@ class PlaneMarker:
         name = layer.name if len(layer.name) <= _NAME else f"{layer.name[:_NAME]}…"
         text = f"{', '.join(names)} of {name} is correct"
         self._panel.set_plane(f"{text} ({len(marked)} are)", plane in marked)
-
-    def _show_soon(self) -> None:
-        self._jobs.later("plane", _SHOW_S, self.show)
 
     def _here(self) -> tuple[Labels, Plane, str] | None:
         active = self._viewer.layers.selection.active
