@@ -467,7 +467,8 @@ def test_the_weight_under_the_pointer_is_told_while_labels_are_selected(session)
     session.viewer.cursor.position = (8, 14)
     session.viewer.update_status_from_cursor()
     value = session.weights[8, 14]
-    assert session.viewer.status["value"].endswith(f"2, weight {value:.2f}")
+    for key in ("value", "coordinates"):
+        assert session.viewer.status[key].endswith(f"2, weight {value:.2f}")
     session.panel.shown_requested.emit(False)
     session.viewer.cursor.position = (8, 13)
     session.viewer.update_status_from_cursor()

@@ -171,6 +171,15 @@ def test_a_stroke_and_a_slider_reach_the_screen(make_napari_viewer, tmp_path, qt
     qtbot.waitUntil(is_right, timeout=10_000)
     assert (picture() != before).any()
 
+    bar = viewer.window._status_bar
+    viewer.mouse_over_canvas = True
+    QTest.mouseMove(mouse._canvas.native, mouse.at(empty))
+    qtbot.wait(100)
+    viewer.update_status_from_cursor()  # napari's thread for it rests in tests
+    value = controller.view.overlay.weights[tuple(empty)]
+    told = f"weight {value:.2f}"
+    assert told in bar._coordinates.text()
+
     labels.undo()
     qtbot.waitUntil(is_right, timeout=10_000)
     assert np.array_equal(labels.data, data)

@@ -24,7 +24,8 @@ class HoverWeight:
     def __init__(self, viewer: ViewerModel, layer: Image) -> None:
         self._viewer = viewer
         self._layer = layer
-        viewer.events.status.connect(self._on_status)
+        # Last: the window must hear of the longer text after the shorter.
+        viewer.events.status.connect(self._on_status, position="last")
 
     def close(self) -> None:
         """Let go of the viewer."""
@@ -51,6 +52,10 @@ class HoverWeight:
         text = self.text()
         if not text or "weight " in told:
             return
-        value = f"{told}, {text}" if told else text
+        # The status bar shows the coordinates, which the value is the end of.
+        longer = {
+            key: f"{status.get(key, '')}, {text}".removeprefix(", ")
+            for key in ("value", "coordinates")
+        }
         # Setting it comes back here once, and ends there.
-        self._viewer.status = status | {"value": value}
+        self._viewer.status = status | longer
