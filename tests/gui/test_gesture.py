@@ -342,10 +342,29 @@ def test_hidden_labels_are_not_drawn_on(make_desk):
 def test_another_tool_in_mid_stroke_gives_the_stroke_up(make_desk):
     desk = make_desk()
     desk.input.set_tool(Tool.OBJECT)
+    before = desk.camera
     desk.mouse.press((10, 10))
     desk.input.set_tool(Tool.SPLIT)
     count = len(desk.updates)
     desk.mouse.move((10, 20))
+    desk.mouse.move((10, 25))
+    desk.mouse.release((10, 30))
+    assert len(desk.updates) == count
+    assert desk.releases == []
+    assert desk.camera == before
+    desk.mouse.drag([(10, 10), (10, 20)])
+    assert len(desk.releases) == 1
+
+
+def test_what_is_left_of_a_dropped_stroke_is_not_heard_of(make_desk, qtbot):
+    desk = make_desk()
+    desk.input.set_tool(Tool.OBJECT)
+    desk.mouse.press((10, 10))
+    desk.mouse.move((10, 15))
+    desk.input.drop()
+    count = len(desk.updates)
+    desk.mouse.move((10, 20))
+    qtbot.wait(40)
     desk.mouse.release((10, 30))
     assert len(desk.updates) == count
     assert desk.releases == []

@@ -137,7 +137,7 @@ class StrokeInput:
         """Take a tool, or put it down; a gesture under way is given up."""
         if tool is self._tool:
             return
-        self._drop()
+        self.drop()
         # First, so that leaving napari's own tool does not look like taking one.
         self._tool = tool
         if tool is None:
@@ -147,6 +147,11 @@ class StrokeInput:
         self._viewer.layers.selection.active = self._layer
         self._hold.take("circle" if tool.is_brush else "cross")
 
+    def drop(self) -> None:
+        """Give up the gesture under way: the rest of it is not heard of."""
+        self._pace.drop()
+        self._live = None
+
     def close(self) -> None:
         """Let go of viewer and layer; a second time does nothing."""
         self.set_tool(None)
@@ -155,7 +160,7 @@ class StrokeInput:
 
     def _on_mode(self, event: Any = None) -> None:
         if self._tool is not None and self._layer.mode != "pan_zoom":
-            self._drop()
+            self.drop()
             self._tool = None
             self._hold.release(keep_cursor=True)
             self._on_lost()
@@ -191,7 +196,7 @@ class StrokeInput:
     def _drag_in_2d(
         self, used: Tool, modifiers: frozenset[str], event: Any
     ) -> Generator[None, None, None]:
-        tool, trace = self._tool, self._trace(used)
+        trace = self._trace(used)
         pressed = np.asarray(event.pos)
         self._live = trace, modifiers
         trace.add(self._layer.world_to_data(event.position))
@@ -199,16 +204,17 @@ class StrokeInput:
         event.handled = True
         self._pace.request()
         yield
-        while event.type == "mouse_move" and self._tool is tool:
+        while event.type == "mouse_move":
+            # Also after it was dropped: the camera must not take over.
             event.handled = True
-            if used.is_drag:
+            if used.is_drag and self._is_live(trace):
                 trace.add(self._layer.world_to_data(event.position))
                 self._pace.request()
             yield
         event.handled = True
-        if self._live is None or self._live[0] is not trace:
+        if not self._is_live(trace):
             return
-        self._drop()
+        self.drop()
         is_click = _is_near(event.pos, pressed)
         if used is Tool.DELETE and is_click:
             start = trace.path[0]
@@ -253,6 +259,9 @@ class StrokeInput:
             is_rectangle=used is Tool.DELETE,
         )
 
+    def _is_live(self, trace: Trace) -> bool:
+        return self._live is not None and self._live[0] is trace
+
     def _send(self) -> None:
         if self._live is not None:
             trace, modifiers = self._live
@@ -275,11 +284,6 @@ class StrokeInput:
                 is_click=is_click,
             )
         )
-
-    def _drop(self) -> None:
-        """Give up the gesture under way."""
-        self._pace.drop()
-        self._live = None
 
 
 def _is_near(position: Sequence[float], pressed: np.ndarray) -> bool:

@@ -64,11 +64,11 @@ def pigment_colormap() -> DirectLabelColormap:
         None: clear,
         NONE: clear,
         PLUS: (0.15, 0.9, 0.3, 1.0),
-        MINUS: (1.0, 0.2, 0.2, 1.0),
+        MINUS: (1.0, 0.05, 0.05, 1.0),
         NEUTRAL: (1.0, 1.0, 1.0, 1.0),
         GAIN: (0.15, 0.9, 0.3, 0.45),
-        LOSS: (1.0, 0.2, 0.2, 0.9),
-        LOSS_GAP: (1.0, 0.2, 0.2, 0.3),
+        LOSS: (1.0, 0.3, 0.3, 0.6),
+        LOSS_GAP: (1.0, 0.3, 0.3, 0.15),
         OUTLINE: (1.0, 0.9, 0.1, 1.0),
     }
     for index, colour in enumerate(_PARTS):
