@@ -87,7 +87,7 @@ def walker(view: View) -> Tool:
             beta=130,
             mode="cg_j",
             tol=1e-3,
-            prob_tol=0.1,
+            prob_tol=1.0,
             channel_axis=-1 if view.has_channels else None,
             spacing=view.spacing,
         )
