@@ -15,10 +15,15 @@ import tempfile
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from platformdirs import user_config_dir
 from psygnal import SignalGroupDescriptor
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Kind = TypeVar("Kind", bound="DataclassInstance")
 
 DEFAULT_MODEL = "nuclei-unet"
 
@@ -159,7 +164,7 @@ class Remembered:
             value = stored.get(name)
             if isinstance(value, str) and value:
                 setattr(settings, name, value)
-        settings.advanced = _advanced_from(stored.get("advanced"))
+        settings.advanced = from_stored(Advanced, stored.get("advanced"))
 
     def store(self, settings: SegmentSettings) -> None:
         """Remember model, device and advanced settings.
@@ -171,34 +176,6 @@ class Remembered:
             device=settings.device,
             advanced=asdict(settings.advanced),
         )
-
-    def restore_correct(self) -> CorrectSettings:
-        """Return what was remembered of the Correct panel."""
-        stored = self._read().get("correct")
-        values: dict[str, Any] = {}
-        for known in fields(CorrectSettings):
-            value = stored.get(known.name) if isinstance(stored, dict) else None
-            if type(value) is type(known.default) and _is_sane(known.name, value):
-                values[known.name] = value
-        return CorrectSettings(**values)
-
-    def store_correct(self, settings: CorrectSettings) -> None:
-        """Remember the settings of the Correct panel."""
-        self._keep(correct=asdict(settings))
-
-    def restore_weights(self) -> WeightSettings:
-        """Return what was remembered of the Weights panel."""
-        stored = self._read().get("weights")
-        values: dict[str, Any] = {}
-        for known in fields(WeightSettings):
-            value = stored.get(known.name) if isinstance(stored, dict) else None
-            if type(value) is type(known.default) and _is_sane(known.name, value):
-                values[known.name] = value
-        return WeightSettings(**values)
-
-    def store_weights(self, settings: WeightSettings) -> None:
-        """Remember the settings of the Weights panel."""
-        self._keep(weights=asdict(settings))
 
     def part(self, key: str) -> dict[str, Any]:
         """Return what was kept under a key; empty if there is nothing of use."""
@@ -270,15 +247,23 @@ class WeightSettings:
     with n of N pixels. Training does that over all images together."""
 
 
-def _advanced_from(stored: object) -> Advanced:
-    """Build the advanced settings from what of `stored` makes sense."""
+def from_stored(kind: type[Kind], stored: object) -> Kind:
+    """Build a dataclass of plain values from what of `stored` makes sense.
+
+    Parameters
+    ----------
+    kind : type
+        A dataclass whose fields all have defaults.
+    stored : object
+        A dict, if all is well.
+    """
     values: dict[str, Any] = {}
-    for known in fields(Advanced):
+    for known in fields(kind):
         value = stored.get(known.name) if isinstance(stored, dict) else None
         # bool is an int in Python, but true is no tile size.
         if type(value) is type(known.default) and _is_sane(known.name, value):
             values[known.name] = value
-    return Advanced(**values)
+    return kind(**values)
 
 
 def _is_sane(name: str, value: Any) -> bool:

@@ -22,7 +22,7 @@ from napari_seg.gui.correction.tools import Tool
 from napari_seg.gui.correction.trace import thick_line
 from napari_seg.gui.jobs import Jobs
 from napari_seg.offload import Offload
-from napari_seg.state import Remembered
+from napari_seg.state import CorrectSettings, Remembered, from_stored
 
 
 class FakePanel:
@@ -511,7 +511,8 @@ def test_settings_are_remembered(discs: Bench) -> None:
     discs.press("brush", 7.0)
     discs.press("overwrite", True)
     discs.controller.close()
-    again = Remembered(discs.path).restore_correct()
+    stored = Remembered(discs.path).part("correct")
+    again = from_stored(CorrectSettings, stored)
     assert again.brush_px == 7.0
     assert again.overwrite
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ from napari_seg.gui.weights.changes import atom_box
 from napari_seg.gui.weights.controller import WeightsController
 from napari_seg.imaging.live_weights import LiveWeights
 from napari_seg.imaging.weightmap import border_weight_map
-from napari_seg.state import Remembered, WeightSettings
+from napari_seg.state import Remembered, WeightSettings, from_stored
 from napari_seg.training.targets import LOSS_WEIGHTS
 
 
@@ -335,8 +335,12 @@ def test_sigma_in_micrometres_is_divided_by_the_pixel(session):
 
 
 def test_without_a_unit_of_length_there_are_only_pixels(session):
-    session.remembered.store_weights(WeightSettings(is_um=True, sigma_px=4.0))
-    session.controller.settings = session.remembered.restore_weights()
+    session.remembered.keep_part(
+        "weights", asdict(WeightSettings(is_um=True, sigma_px=4.0))
+    )
+    session.controller.settings = from_stored(
+        WeightSettings, session.remembered.part("weights")
+    )
     session.viewer.add_labels(cells())
     assert session.panel.shown["units"] == (("px",), "px")
     assert session.panel.shown["sigma"][0] == 4.0
@@ -364,7 +368,8 @@ def test_settings_are_remembered(session, tmp_path):
 
 def test_nonsense_in_the_file_is_not_remembered(session):
     session.remembered._keep(weights={"w0": -3.0, "sigma_px": "wide", "is_um": 1})
-    assert session.remembered.restore_weights() == WeightSettings()
+    stored = session.remembered.part("weights")
+    assert from_stored(WeightSettings, stored) == WeightSettings()
 
 
 def test_removing_the_labels_removes_the_overlay(session):

@@ -6,7 +6,7 @@ No Qt: the panel is anything with its signals and setters.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
 
@@ -28,7 +28,9 @@ from napari_seg.gui.correction.tools import Tool
 from napari_seg.gui.faults import explained, notify
 from napari_seg.gui.jobs import Jobs
 from napari_seg.offload import Offload
-from napari_seg.state import Remembered
+from napari_seg.state import CorrectSettings, Remembered, from_stored
+
+_REMEMBERED = "correct"
 
 
 class CorrectController:
@@ -61,7 +63,7 @@ class CorrectController:
     ) -> None:
         self.desk: Desk | None = None
         self.tool: Tool | None = None
-        self.settings = remembered.restore_correct()
+        self.settings = from_stored(CorrectSettings, remembered.part(_REMEMBERED))
         self.viewer = viewer
         self.elsewhere = Elsewhere(offload)
         self._panel = panel
@@ -100,7 +102,7 @@ class CorrectController:
         self._choice.close()
         self.viewer.dims.events.order.disconnect(self._show_mode)
         self.viewer.dims.events.ndisplay.disconnect(self._show_mode)
-        self._remembered.store_correct(self.settings)
+        self._remembered.keep_part(_REMEMBERED, asdict(self.settings))
         # First, because the thread may be waiting for it.
         self._offload.close()
         self._jobs.close()

@@ -6,7 +6,7 @@ No Qt: the panel is anything with its signals and setters.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from napari.components import ViewerModel
@@ -18,7 +18,14 @@ from napari_seg.gui.weights import numbers
 from napari_seg.gui.weights.choice import LabelsLayers
 from napari_seg.gui.weights.grid import Grid, make_grid
 from napari_seg.gui.weights.view import WeightView
-from napari_seg.state import ADVANCED_RANGES, Remembered, WeightSettings
+from napari_seg.state import (
+    ADVANCED_RANGES,
+    Remembered,
+    WeightSettings,
+    from_stored,
+)
+
+_REMEMBERED = "weights"
 
 _NO_LABELS = "Open labels first, run a network, or make a new labels layer."
 _GRID_EVENTS = ("data", "scale", "units", "axis_labels")
@@ -50,7 +57,9 @@ class WeightsController:
         remembered: Remembered,
         report: Callable[[BaseException], None] | None = None,
     ) -> None:
-        self.settings: WeightSettings = remembered.restore_weights()
+        self.settings: WeightSettings = from_stored(
+            WeightSettings, remembered.part(_REMEMBERED)
+        )
         self.view: WeightView | None = None
         self._viewer = viewer
         self._panel = panel
@@ -88,7 +97,7 @@ class WeightsController:
         self._viewer.layers.selection.events.active.disconnect(self._on_active)
         self._choice.changed.disconnect(self._on_choice)
         self._choice.close()
-        self._remembered.store_weights(self.settings)
+        self._remembered.keep_part(_REMEMBERED, asdict(self.settings))
         self._jobs.close()
 
     @property
@@ -109,7 +118,7 @@ class WeightsController:
         self._panel.set_shown(self.is_shown)
 
     def _show_on(self, grid: Grid) -> None:
-        self._remembered.store_weights(self.settings)
+        self._remembered.keep_part(_REMEMBERED, asdict(self.settings))
         self._is_changing = True
         try:
             self.view = WeightView(
