@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from napari_seg.imaging.weightmap import Borders, BorderWeights
 
 HEADROOM = 1.3
-"""Tiles are looked through for a larger sigma than the one asked for: it may grow."""
+"""Planes are looked through for a larger sigma than the one asked for: it may grow.
+In volumes that would take twice as long."""
 
 PATCH_PIXELS = 2**20
 """An edit that acts on more is computed tile by tile."""
@@ -247,7 +248,8 @@ class LiveWeights:
             borders = self._cache.get(tile, shape, params.reach)
         unknown = None
         if borders is None:
-            reach = params.reach * HEADROOM
+            is_plane = len(self.tiles.spatial) == 2
+            reach = params.reach * (HEADROOM if is_plane else 1.0)
             found = self._pieces.find(box, params, reach)
             borders, unknown, self._checksums[tile] = found
             count = int(np.count_nonzero(borders.background))

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 Frame = tuple[int, ...]
 """Place of a plane or volume along the axes that it has not."""
 
-_SIDES_PX = {2: (512, 512), 3: (32, 192, 192)}
-"""Tiles take some 30 ms in a plane and half a second in a volume."""
+_SIDES_PX = {2: (512, 512), 3: (32, 256, 256)}
+"""Tiles take some 30 ms in a plane and seconds in a volume."""
 
 FRAME_STEP = 1e6
 """A step to another plane is farther than any way within one."""
