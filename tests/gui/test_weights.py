@@ -13,11 +13,14 @@ from napari.components import ViewerModel
 from napari.layers import Image
 from psygnal import Signal
 
+from napari_seg.gui.correction.history import LayerHistory
+from napari_seg.gui.correction.target import make_target
 from napari_seg.gui.inputs import ImageChoice
 from napari_seg.gui.jobs import Jobs
 from napari_seg.gui.own_layers import is_own
 from napari_seg.gui.weights.changes import atom_box
 from napari_seg.gui.weights.controller import WeightsController
+from napari_seg.imaging.deltas import make_edit
 from napari_seg.imaging.live_weights import LiveWeights
 from napari_seg.imaging.weightmap import border_weight_map
 from napari_seg.state import Remembered, WeightSettings, from_stored
@@ -211,6 +214,25 @@ def test_an_edit_and_its_undo_and_redo_are_followed(session, tool):
     session.rest()
     assert not np.array_equal(session.weights, before)
     assert agrees()
+
+
+def test_an_edit_of_the_correct_tab_and_its_undo_are_followed(session):
+    image = session.viewer.add_image(np.zeros((48, 64)))
+    labels = session.viewer.add_labels(cells())
+    session.show()
+    before = session.weights.copy()
+    history = LayerHistory(make_target(labels, [image]))
+    box = labels.data[4:14, 14:24]
+    history.apply(make_edit("join", (4, 14), box.copy(), np.ones_like(box)))
+    session.rest()
+    assert session.weights.max() < before.max()
+    assert np.array_equal(session.weights, in_planes(labels.data))
+    history.undo()
+    session.rest()
+    assert np.array_equal(session.weights, before)
+    history.redo()
+    session.rest()
+    assert np.array_equal(session.weights, in_planes(labels.data))
 
 
 def test_a_small_edit_is_right_before_anything_else_happens(session):
