@@ -12,8 +12,10 @@ from typing import Any
 
 import napari
 import numpy as np
+from napari._qt.dialogs.qt_notification import NapariQtNotification
 from PIL import Image
 from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QApplication
 from scipy import ndimage
 
 from napari_seg.data.samples import read_sample_truth
@@ -22,7 +24,7 @@ from napari_seg.gui.widget import SegmentationWidget
 from napari_seg.state import Remembered
 from tests.gui.mouse import Mouse, press_key
 
-WINDOW_PX = (1280, 780)
+WINDOW_PX = (1280, 940)
 CROP_PX = (430, 330)
 GAP_PX = 8
 
@@ -96,6 +98,10 @@ class Stage:
     def window(self) -> Image.Image:
         """Return the whole window."""
         self.wait(400)
+        # napari greets with notices that fade slowly, over the image.
+        for notice in QApplication.allWidgets():
+            if isinstance(notice, NapariQtNotification):
+                notice.close()
         shot = self.viewer.screenshot(canvas_only=False, flash=False)
         return Image.fromarray(shot[..., :3])
 
@@ -201,17 +207,36 @@ def erase(stage: Stage, object_id: int) -> None:
 
 def carry_through(stage: Stage) -> Image.Image:
     """Carry a chloroplast that was drawn in one plane through the stack."""
-    stage.viewer.dims.set_point(0, float(stage.labels.scale[0]) * 4)
+    step = float(stage.labels.scale[0])
+    stage.viewer.dims.set_point(0, 4 * step)
     stage.wait(300)
     stage.key("I")
     stage.mouse.click((4, 51, 101))
     stage.key("Shift+W")
-    stage.wait(15_000)
-    stage.viewer.dims.set_point(0, float(stage.labels.scale[0]) * 7)
+    for _ in range(60):
+        stage.wait(500)
+        if (stage.labels.data[[0, 9]] == 2).any(axis=(1, 2)).all():
+            break
+    stage.look_at((4, 51, 101), 110)
+    pictures = []
+    for plane in (4, 0, 9):
+        stage.viewer.dims.set_point(0, plane * step)
+        pictures.append(stage.canvas())
+    return side_by_side(*pictures)
+
+
+def whole_window(stage: Stage) -> Image.Image:
+    """Show the window while a stroke waits for Enter."""
+    erase(stage, 122)
+    stage.look_at((352, 404), 200)
+    stage.key("N")
+    stage.key("A")
+    stage.stroke([(345, 403), (352, 404), (360, 407)])
     return stage.window()
 
 
 FLAT: dict[str, Callable[[Stage], Image.Image]] = {
+    "correct-window": whole_window,
     "correct-object": draw_object,
     "correct-trim": trim_object,
     "correct-split": split_object,

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from napari_seg.gui.shortcuts import CORRECTION, NAPARI
+from napari_seg.gui.shortcuts import ALL, CORRECTION, NAPARI
 
 GUIDE = Path(__file__).parent / "correct.md"
 START, END = "<!-- keys -->\n", "<!-- /keys -->"
 
 
 def table() -> str:
-    """Return one row for each key of the Correct panel.
+    """Return one row for each key: first the Correct tab's, then the other tabs'.
 
     Returns
     -------
     str
         Markdown, with a line break at the end.
     """
-    rows = ["| key | what it does |", "|---|---|"]
+    others = [shortcut for shortcut in ALL if shortcut not in CORRECTION]
+    rows = ["| key | on the *Correct* tab |", "|---|---|"]
     rows += [f"| `{key}` | {action} |" for key, action in (*CORRECTION, *NAPARI)]
+    rows += ["", "| key | on the other tabs |", "|---|---|"]
+    rows += [f"| `{key}` | {action} |" for key, action in others]
     return "\n".join(rows) + "\n"
 
 

@@ -33,7 +33,7 @@ _PARTS: tuple[tuple[float, float, float], ...] = (
     (0.65, 0.45, 0.95),
 )
 """Told apart with any colour vision, and neither the green nor the red of +/-."""
-_STRIPE_PX = 4
+_STRIPE_PX = 3
 
 
 def part_stroke(index: int) -> int:
@@ -67,8 +67,8 @@ def pigment_colormap() -> DirectLabelColormap:
         MINUS: (1.0, 0.05, 0.05, 1.0),
         NEUTRAL: (1.0, 1.0, 1.0, 1.0),
         GAIN: (0.15, 0.9, 0.3, 0.45),
-        LOSS: (1.0, 0.3, 0.3, 0.6),
-        LOSS_GAP: (1.0, 0.3, 0.3, 0.15),
+        LOSS: (1.0, 0.25, 0.25, 0.75),
+        LOSS_GAP: (0.0, 0.0, 0.0, 0.5),
         OUTLINE: (1.0, 0.9, 0.1, 1.0),
     }
     for index, colour in enumerate(_PARTS):
