@@ -124,9 +124,8 @@ class SegmentationWidget(QWidget):
             self.corrector.set_tool(None)
 
     def _on_model(self, name: str) -> None:
-        """Offer a model that was just trained."""
-        self.controller.form.refresh_models()
-        self.segment_panel.model_requested.emit(name)
+        """Offer a model that was just trained, and choose it."""
+        self.controller.form.choose_model(name)
 
     def _on_run_ended(self, state: JobState) -> None:
         self.run_ended.emit(state)

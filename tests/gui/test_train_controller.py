@@ -203,7 +203,7 @@ def test_planes_are_marked_one_by_one(bench):
     bench.rest()
     text, is_marked = bench.shown("plane")
     assert is_marked
-    assert text == "t 1, z 2 of ids is correct (1 are)"
+    assert text == "t 1, z 2 of ids is correct (1 marked)"
     assert bench.rows["ids"].counts is Counts.PLANES
     assert bench.rows["ids"].note == "1 image, 2 objects"
     bench.train()

@@ -10,15 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 from napari.layers import Labels
-from qtpy.QtWidgets import QTabWidget
 
-from napari_seg.gui.controller import SegmentController
 from napari_seg.gui.engine import Engine
-from napari_seg.gui.panels.segment import SegmentPanel
-from napari_seg.gui.panels.train import TrainPanel
-from napari_seg.gui.pump import JobPump
-from napari_seg.gui.training.controller import TrainController
 from napari_seg.gui.training.settings import TrainState
+from napari_seg.gui.widget import SegmentationWidget
 from napari_seg.models.card import Card
 from napari_seg.models.checkpoint import build_from_card, save_checkpoint
 from napari_seg.state import JobState, Remembered
@@ -34,7 +29,7 @@ TINY = Card(
     classes=("background", "interior", "border"),
     object_diameter_px=16.0,
 )
-WAIT_MS = 40_000
+WAIT_MS = 100_000
 
 
 class Window:
@@ -45,24 +40,13 @@ class Window:
         self.qtbot = qtbot
         self.models = folder / "models"
         save_checkpoint(self.models / "tiny.safetensors", build_from_card(TINY), TINY)
-        engine, remembered = Engine(), Remembered(folder / "settings.json")
-        self.tabs = QTabWidget()
-        self.segment, self.panel = SegmentPanel(), TrainPanel()
-        self.segmenter = SegmentController(
-            viewer, self.segment, engine, JobPump(self.tabs).jobs, remembered
-        )
-        self.trainer = TrainController(
-            viewer,
-            self.panel,
-            engine,
-            JobPump(self.tabs).jobs,
-            remembered,
-            self.segmenter.form.choose_model,
-        )
-        self.tabs.addTab(self.segment, "Segment")
-        self.tabs.addTab(self.panel, "Train")
+        remembered = Remembered(folder / "settings.json")
+        widget = SegmentationWidget(viewer, Engine(), remembered)
+        self.tabs = widget.tabs
+        self.segment, self.panel = widget.segment_panel, widget.train_panel
+        self.segmenter, self.trainer = widget.controller, widget.trainer
+        viewer.window.add_dock_widget(widget, name="napari-seg")
         self.tabs.setCurrentWidget(self.panel)
-        viewer.window.add_dock_widget(self.tabs, name="napari-seg")
 
     def open(self) -> None:
         y, x = np.indices((96, 128))
@@ -75,7 +59,12 @@ class Window:
         self.viewer.add_labels(labels, name="ids")
 
     def wait(self, condition: Callable[[], bool]) -> None:
-        self.qtbot.waitUntil(condition, timeout=WAIT_MS)
+        def is_so() -> bool:
+            failed = self.trainer.state is TrainState.FAILED
+            assert not failed, self.panel.footer.status.text()
+            return condition()
+
+        self.qtbot.waitUntil(is_so, timeout=WAIT_MS)
 
     def choose(self, **advanced: Any) -> None:
         """Start from the tiny model, with small patches."""
@@ -101,10 +90,7 @@ def window(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Any:
     monkeypatch.setenv("NAPARI_SEG_MODELS", str(tmp_path / "models"))
-    made = Window(make_napari_viewer(show=True), tmp_path, qtbot)
-    yield made
-    made.trainer.close()
-    made.segmenter.close()
+    return Window(make_napari_viewer(show=True), tmp_path, qtbot)
 
 
 def test_train_from_open_layers_stop_and_predict_with_the_new_model(window) -> None:

@@ -218,6 +218,8 @@ class TrainController:
         stop = threading.Event()
         parts = list(self.data.parts().values())
         params = self.form.params(resume=resume)
+        self.form.can_count = False
+        self.form.show_data()
         self._panel.set_unfinished("")
         self._panel.set_drawn(None)
         self._panel.set_card("", [])
@@ -243,6 +245,7 @@ class TrainController:
 
     def _on_end(self, run: TrainRun, card: Any) -> None:
         self._run = None
+        self.form.can_count = True
         self._count_soon()
         is_whole = card is not None and not run.was_stopped
         if is_whole:

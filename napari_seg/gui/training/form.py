@@ -49,6 +49,7 @@ class TrainForm:
 
     def __init__(self, panel: Any, settings: TrainSettings, data: TrainingData) -> None:
         self.settings = settings
+        self.can_count = True
         self._panel = panel
         self._data = data
         self._models: list[ModelEntry] = []
@@ -223,7 +224,7 @@ class TrainForm:
         if not used:
             return ""
         if amount is None:
-            return "Counting…"
+            return "Counting…" if self.can_count else ""
         text = f"Together {amount_text(amount)}."
         folders = any(row.is_folder for row in used)
         if not folders and len(used) < FEWEST_SOURCES:

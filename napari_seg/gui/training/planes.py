@@ -81,7 +81,7 @@ class PlaneMarker:
         names = [f"{a.lower()} {i}" for a, i in zip(letters, plane, strict=True)]
         name = layer.name if len(layer.name) <= _NAME else f"{layer.name[:_NAME]}…"
         text = f"{', '.join(names)} of {name} is correct"
-        self._panel.set_plane(f"{text} ({len(marked)} are)", plane in marked)
+        self._panel.set_plane(f"{text} ({len(marked)} marked)", plane in marked)
 
     def _here(self) -> tuple[Labels, Plane, str] | None:
         active = self._viewer.layers.selection.active

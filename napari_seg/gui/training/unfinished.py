@@ -16,7 +16,7 @@ import psutil
 from napari_seg.files import atomic_path
 from napari_seg.gui.training.settings import Counts, TrainAdvanced, TrainSettings
 from napari_seg.models.catalogue import SUFFIX
-from napari_seg.training.curve import CurvePoint, read_curve
+from napari_seg.training.curve import CurvePoint, curve_path, read_curve
 
 STATE_SUFFIX = ".state"
 """As in `napari_seg.training.state`, which needs torch."""
@@ -85,17 +85,24 @@ def find_unfinished(folder: Path) -> list[Unfinished]:
     for path in folder.glob(f"*{SUFFIX}{RECORD_SUFFIX}"):
         out = path.with_name(path.name.removesuffix(RECORD_SUFFIX))
         record = _read(path)
-        if record is not None and _beside(out, STATE_SUFFIX).is_file():
+        if record is None:
+            continue
+        if _beside(out, STATE_SUFFIX).is_file():
             points = read_curve(out)
             found.append(Unfinished(out, record, points[-1] if points else None))
+        else:  # it died before it had saved anything
+            forget(out)
     return sorted(found, key=lambda each: each.record.began, reverse=True)
 
 
 def forget(out: Path) -> None:
-    """Delete what is needed only to go on; the checkpoint stays."""
-    for suffix in (RECORD_SUFFIX, STATE_SUFFIX):
+    """Delete what is needed only to go on; a checkpoint and its curve stay."""
+    files = [_beside(out, RECORD_SUFFIX), _beside(out, STATE_SUFFIX)]
+    if not out.is_file():
+        files.append(curve_path(out))
+    for file in files:
         with suppress(OSError):
-            _beside(out, suffix).unlink()
+            file.unlink()
 
 
 def now() -> str:
