@@ -3,33 +3,29 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import nn
-
 from napari_seg.models.checkpoint import (
     Checkpoint,
-    build_from_card,
     load_model,
     save_checkpoint,
 )
-from napari_seg.models.transfer import transfer_weights
-from napari_seg.training.augmentation import Augmentation
 from napari_seg.training.curve import CurveLog
 from napari_seg.training.describe import make_card, with_scores
 from napari_seg.training.folders import folder_sources
 from napari_seg.training.pairs import TrainingPlane, memory_report
 from napari_seg.training.params import TrainParams
-from napari_seg.training.prefetch import Prefetch
+from napari_seg.training.preparation import (
+    build_networks,
+    make_batches,
+    torch_threads,
+)
 from napari_seg.training.progress import Stopwatch, TrainProgress
-from napari_seg.training.rehearsal import Teacher, iter_read_rehearsal
-from napari_seg.training.sampling import Patch, PatchDataset
-from napari_seg.training.schedule import fraction_done, most_steps
+from napari_seg.training.rehearsal import iter_read_rehearsal
+from napari_seg.training.schedule import fraction_done
 from napari_seg.training.sitting import Sitting
 from napari_seg.training.sources import (
     Reading,
@@ -50,7 +46,6 @@ from napari_seg.types import Progress, run
 if TYPE_CHECKING:
     from threading import Event
 
-    from napari_seg.models.card import Card
     from napari_seg.training.state import Progression
 
 Data = str | Path | Source | Sequence[str | Path | Source]
@@ -174,8 +169,8 @@ class _Run:
     ) -> Generator[Progress, None, Checkpoint]:
         params = self.params
         card = make_card(self.pairs, params, self.out, start.card if start else None)
-        with _threads(params.threads):
-            network, teacher = _build(card, start, params)
+        with torch_threads(params.threads):
+            network, teacher = build_networks(card, start, params)
             sitting = Sitting(card, network, self.out, params, teacher)
             try:
                 yield from self._iter_steps(
@@ -198,7 +193,7 @@ class _Run:
     ) -> Generator[Progress, None, None]:
         params, done = self.params, sitting.done
         before = done.elapsed_s
-        batches = _batches(
+        batches = make_batches(
             self.pairs, rehearsal, params, sitting.card.object_diameter_px, done.step
         )
         with batches, CurveLog(self.out, done.step) as log:
@@ -255,67 +250,6 @@ class _Run:
         found = yield from iter_validate(calibrated, self.held_out, device=device)
         save_checkpoint(self.out, best.network, with_scores(card, found.metrics))
         return load_model(self.out)
-
-
-def _build(
-    card: Card, start: Checkpoint | None, params: TrainParams
-) -> tuple[nn.Module, Teacher | None]:
-    """Network to train, and the one that remembers what it knew."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(params.seed)  # the network draws its weights
-        network = build_from_card(card)
-    if start is None:
-        return network, None
-    old = start.network.state_dict()
-    if params.new_head:
-        old = {name: value for name, value in old.items() if "head." not in name}
-    fresh = transfer_weights(
-        network,
-        old,
-        channels=(start.card.in_channels, card.in_channels),
-        classes=(start.card.classes, card.classes),
-    )
-    # A network with new outputs has no old answers to be held to.
-    return network, None if fresh or not params.rehearse else Teacher.of(network)
-
-
-def _batches(
-    pairs: Sequence[TrainingPlane],
-    rehearsal: Sequence[TrainingPlane],
-    params: TrainParams,
-    diameter_px: float,
-    first_step: int,
-) -> Prefetch[tuple[Patch, Patch | None]]:
-    """Batches made ahead, of new patches and of patches to rehearse."""
-    old = round(params.batch * params.rehearse_share) if rehearsal else 0
-    old = min(max(old, 1), params.batch - 1) if rehearsal and params.batch > 1 else old
-    new = params.batch - old
-    steps = most_steps(params)
-    patches = PatchDataset(pairs, params, diameter_px, steps * new)
-    # What it knew was of all kinds; the few samples stand for it only if varied much.
-    varied = replace(params, augmentation=Augmentation(), balance_classes=False)
-    again = (
-        PatchDataset(rehearsal, varied, diameter_px, steps * old, stream=1)
-        if old
-        else None
-    )
-
-    def make(step: int) -> tuple[Patch, Patch | None]:
-        rehearsed = again.batch(step * old, old) if again is not None else None
-        return patches.batch(step * new, new), rehearsed
-
-    return Prefetch(make, range(first_step, steps), threads=params.loaders)
-
-
-@contextmanager
-def _threads(count: int | None) -> Iterator[None]:
-    """Let torch use so many threads for a while; None changes nothing."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count or before)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _progress(

@@ -1,0 +1,87 @@
+"""What a run needs before its first step: networks, patches, threads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import torch
+
+from napari_seg.models.checkpoint import build_from_card
+from napari_seg.models.transfer import transfer_weights
+from napari_seg.training.augmentation import Augmentation
+from napari_seg.training.prefetch import Prefetch
+from napari_seg.training.rehearsal import Teacher
+from napari_seg.training.sampling import Patch, PatchDataset
+from napari_seg.training.schedule import most_steps
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from napari_seg.models.card import Card
+    from napari_seg.models.checkpoint import Checkpoint
+    from napari_seg.training.pairs import TrainingPlane
+    from napari_seg.training.params import TrainParams
+
+
+def build_networks(
+    card: Card, start: Checkpoint | None, params: TrainParams
+) -> tuple[nn.Module, Teacher | None]:
+    """Network to train, and the one that remembers what it knew."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(params.seed)  # the network draws its weights
+        network = build_from_card(card)
+    if start is None:
+        return network, None
+    old = start.network.state_dict()
+    if params.new_head:
+        old = {name: value for name, value in old.items() if "head." not in name}
+    fresh = transfer_weights(
+        network,
+        old,
+        channels=(start.card.in_channels, card.in_channels),
+        classes=(start.card.classes, card.classes),
+    )
+    # A network with new outputs has no old answers to be held to.
+    return network, None if fresh or not params.rehearse else Teacher.of(network)
+
+
+def make_batches(
+    pairs: Sequence[TrainingPlane],
+    rehearsal: Sequence[TrainingPlane],
+    params: TrainParams,
+    diameter_px: float,
+    first_step: int,
+) -> Prefetch[tuple[Patch, Patch | None]]:
+    """Batches made ahead, of new patches and of patches to rehearse."""
+    old = round(params.batch * params.rehearse_share) if rehearsal else 0
+    old = min(max(old, 1), params.batch - 1) if rehearsal and params.batch > 1 else old
+    new = params.batch - old
+    steps = most_steps(params)
+    patches = PatchDataset(pairs, params, diameter_px, steps * new)
+    # What it knew was of all kinds; the few samples stand for it only if varied much.
+    varied = replace(params, augmentation=Augmentation(), balance_classes=False)
+    again = (
+        PatchDataset(rehearsal, varied, diameter_px, steps * old, stream=1)
+        if old
+        else None
+    )
+
+    def make(step: int) -> tuple[Patch, Patch | None]:
+        rehearsed = again.batch(step * old, old) if again is not None else None
+        return patches.batch(step * new, new), rehearsed
+
+    return Prefetch(make, range(first_step, steps), threads=params.loaders)
+
+
+@contextmanager
+def torch_threads(count: int | None) -> Iterator[None]:
+    """Let torch use so many threads for a while; None changes nothing."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
