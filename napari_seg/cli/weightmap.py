@@ -18,7 +18,11 @@ def weightmap(
         float, typer.Option(help="Width of the border term, in pixels.")
     ] = 5.0,
 ) -> None:
-    """Write the border-weight map of labels, as used in the training loss."""
+    """Write the U-Net paper's weight map of labels: border term and balanced classes.
+
+    The loss adds the same border term, but balances classes over all images, and
+    opens a gap between cells that touch; the Weights tab shows that.
+    """
     import numpy as np
 
     from napari_seg.data.io import read_labels, write_image
