@@ -19,7 +19,7 @@ from napari_seg.gui.jobs import Jobs
 from napari_seg.gui.training.controller import TrainController
 from napari_seg.gui.training.counting import iter_snapshot
 from napari_seg.gui.training.settings import SCRATCH, Counts, TrainState
-from napari_seg.gui.training.unfinished import find_unfinished
+from napari_seg.gui.training.unfinished import find_unfinished, write_record
 from napari_seg.state import Remembered
 from napari_seg.types import run
 
@@ -493,3 +493,13 @@ def test_settings_are_remembered_and_nonsense_is_not(make_bench):
     again.controller.close()
     again.path.write_text(text.replace('"batch": 3', '"batch": "many"'))
     assert make_bench().controller.settings.advanced.batch == 8
+
+
+def test_a_training_that_died_before_it_saved_anything_is_cleared_away(bench):
+    folder = bench.folder / "models"
+    out = folder / "gone.safetensors"
+    write_record(out, bench.controller.form.record(), is_running=False)
+    (folder / "gone.safetensors.log.csv").write_text("step\n")
+    (folder / "other.safetensors.run.json").write_text('{"not": "ours"}')
+    assert find_unfinished(folder) == []
+    assert [path.name for path in folder.iterdir()] == ["other.safetensors.run.json"]
