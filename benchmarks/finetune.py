@@ -69,6 +69,7 @@ def learn(options: argparse.Namespace, name: str, count: int, mode: str) -> Any:
         "validate_every": options.steps,
         "seed": options.seed,
         "device": options.device,
+        "resume": True,
     }
     if mode == "scratch":
         alike = {key: FINE_TUNING[key] for key in ("augmentation", "average_decay")}
