@@ -72,7 +72,9 @@ class Monitor:
             self._take_step(progress)
         elif progress.stage == "validate" and progress.total:
             share = f"{progress.done} of {progress.total}"
-            self.text = f"{self._train_text or 'Scoring'} · scoring {share}"
+            before = f"{self._train_text} · scoring"
+            what = before if self._train_text else "Scoring what it starts from"
+            self.text = f"{what} {share}"
         else:
             if progress.stage == "load" and progress.message:
                 self.note = progress.message
@@ -82,7 +84,9 @@ class Monitor:
         self.steps += 1
         self.curve.add(step.done, step.loss, step.ap)
         self.fraction = min(step.done / step.total, 1.0) if step.total else -1.0
-        parts = [f"Step {step.done:,}", f"loss {step.loss:.3g}"]
+        parts = [f"Step {step.done:,}"]
+        if math.isfinite(step.loss):
+            parts.append(f"loss {step.loss:.3g}")
         best = self.curve.best()
         if best is not None:
             parts.append(f"best AP {best[1]:.2f}")
