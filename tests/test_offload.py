@@ -26,8 +26,10 @@ from napari_seg.errors import (
 )
 from napari_seg.imaging.deltas import LabelEdit, make_edit
 from napari_seg.offload import Offload, _pack_error
+from napari_seg.refine.propagate import PropagateParams, Step, solve_step
 from napari_seg.refine.scene import Scene
 from napari_seg.refine.solver import CutParams, solve_scene
+from napari_seg.refine.split import SplitParams, SplitScene, solve_split
 from napari_seg.refine.strokes import Stroke
 from napari_seg.wire import Segment, pack, unpack
 
@@ -103,6 +105,24 @@ def test_a_cut_elsewhere_equals_the_cut_here(helper: Offload) -> None:
     assert np.array_equal(mask, solve_scene(scene, CutParams()))
     assert mask[24, 24]
     assert not mask[0, 0]
+
+
+def test_a_split_and_a_step_elsewhere_equal_those_here(helper: Offload) -> None:
+    image = np.random.default_rng(0).normal(size=(1, 20, 30)).astype(np.float32)
+    marks = np.zeros((20, 30), np.int32)
+    marks[10, 5], marks[10, 25] = 1, 2
+    scene = SplitScene(image, marks, (1.0, 1.0))
+    parts = helper.call("napari_seg.refine.split:solve_split", scene, SplitParams())
+    assert np.array_equal(parts, solve_split(scene, SplitParams()))
+    assert set(np.unique(parts)) == {1, 2}
+    mask = marks == 0
+    mask[:, 15:] = False
+    step = Step(image, image + 0, mask, ~mask & False, None, (1.0, 1.0))
+    found = helper.call(
+        "napari_seg.refine.propagate:solve_step", step, PropagateParams()
+    )
+    assert np.array_equal(found, solve_step(step, PropagateParams()))
+    assert found.any()
 
 
 def test_nested_dataclasses_come_back_equal(helper: Offload) -> None:
