@@ -118,7 +118,7 @@ def cut_band(
     coarse : ndarray of bool
         Mask of the shrunk scene.
     evidence : Evidence
-        Gathered in the shrunk scene.
+        Gathered in the shrunk scene, or in one shrunk further.
     factors : tuple of int
         By how much it was shrunk.
     weights : Weights
@@ -138,13 +138,14 @@ def cut_band(
     tied = scene.states != FREE
     states[tied] = scene.states[tied]
     mask = states == FOREGROUND
+    full = states.shape
     # Only the band and its neighbours take part in the cut.
     here = _with_rim(bounding_box(states == FREE), states.shape)
     states = states[here]
     free = np.nonzero(states == FREE)
     place = [
-        (i + s.start + 0.5) / f - 0.5
-        for i, s, f in zip(free, here, factors, strict=True)
+        (i + s.start + 0.5) * m / n - 0.5
+        for i, s, m, n in zip(free, here, evidence.spatial.shape, full, strict=True)
     ]
     spatial = ndimage.map_coordinates(evidence.spatial, place, order=1, mode="nearest")
     image = scene.image[(slice(None), *here)]

@@ -91,6 +91,8 @@ def _look(
     """Return what is in a box, blurred: in units of the image, and of its spread."""
     raw = image.read(box)
     factors = shrink_factors(raw.shape[1:], spacing, params.look_voxels)
+    # Whole blocks of every third voxel or so.
+    factors = tuple(-(-f // max(1, f // 3)) * max(1, f // 3) for f in factors)
     raw = np.stack([_blurred(channel, factors) for channel in raw])
     forbidden = _blurred(known.forbidden(box), factors) > 0.5
     states = np.where(forbidden, BACKGROUND, FREE).astype(np.int8)
@@ -111,7 +113,7 @@ def _look(
 
 
 def _blurred(values: NDArray, factors: Sequence[int]) -> NDArray[np.float32]:  # type: ignore[type-arg]
-    """Return the means of blocks, of every second voxel where blocks are large."""
-    steps = [2 if f > 2 and f % 2 == 0 else 1 for f in factors]
+    """Return the means of blocks, of every third voxel or so where they are large."""
+    steps = [max(1, f // 3) for f in factors]
     thin = values[tuple(slice(None, None, s) for s in steps)]
     return block_mean(thin, [f // s for f, s in zip(factors, steps, strict=True)])

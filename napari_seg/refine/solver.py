@@ -19,7 +19,7 @@ from napari_seg.refine.box import (
     volume,
 )
 from napari_seg.refine.energy import BACKGROUND, FOREGROUND, FREE
-from napari_seg.refine.evidence import gather
+from napari_seg.refine.evidence import Evidence, gather
 from napari_seg.refine.pyramid import cut_band, cut_scene, shrink_factors, shrunk
 from napari_seg.refine.reading import read_scene, unit_spread
 from napari_seg.refine.scale import first_box
@@ -40,6 +40,9 @@ __all__ = [
 FIXED_SECONDS, COARSE_SECONDS = 0.002, 0.7e-6
 READ_SECONDS, BAND_SECONDS = 0.02e-6, 0.7e-6
 """Of any cut; for each voxel of a coarse one, of a large box, and of its band."""
+
+MOST_SHRUNK = 3
+"""Scenes shrunk more than this are cut at half their resolution in between."""
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -147,16 +150,28 @@ def solve_scene(scene: Scene, params: CutParams) -> NDArray[np.bool_]:
     diagonal = params.diagonal
     if diagonal is None:
         diagonal = flat.states.ndim < 3
-    factors = shrink_factors(flat.states.shape, flat.spacing, params.coarse_voxels)
-    coarse = shrunk(flat, factors)
-    evidence = gather(coarse, params.weights)
-    mask = cut_scene(coarse, evidence, params.weights, diagonal=diagonal)
-    if any(f > 1 for f in factors):
-        mask = cut_band(
-            flat, mask, evidence, factors, params.weights, diagonal=diagonal
-        )
+    mask, _ = _cut_from_coarse(flat, params, diagonal=diagonal)
     mask = tidied(mask, flat, params.max_hole)
     return mask.reshape(scene.states.shape)
+
+
+def _cut_from_coarse(
+    scene: Scene, params: CutParams, *, diagonal: bool
+) -> tuple[NDArray[np.bool_], Evidence]:
+    """Cut a shrunk copy of the scene, and the scene itself near that surface."""
+    weights = params.weights
+    factors = shrink_factors(scene.states.shape, scene.spacing, params.coarse_voxels)
+    if all(f == 1 for f in factors):
+        evidence = gather(scene, weights)
+        return cut_scene(scene, evidence, weights, diagonal=diagonal), evidence
+    if max(factors) > MOST_SHRUNK:
+        # The band around a very coarse surface is thick: a step between spares most.
+        factors = tuple(2 if f > 2 else f for f in factors)
+    coarse, evidence = _cut_from_coarse(
+        shrunk(scene, factors), params, diagonal=diagonal
+    )
+    mask = cut_band(scene, coarse, evidence, factors, weights, diagonal=diagonal)
+    return mask, evidence
 
 
 def predicted_seconds(scene: Scene, params: CutParams) -> float:
