@@ -111,11 +111,9 @@ class CorrectController:
         """Take a tool, or put it down; what waits is kept first."""
         if tool is not None and self.desk is None:
             tool = None
-        if self.has_pending and tool is not self.tool:
+        if self._ink is not None and tool is not self.tool:
             self.commit()
             self.cancel()
-        if tool is not self.tool and self._ink is not None:
-            # A line or rectangle that was still being drawn.
             self._ink.clear()
         self.tool = tool
         if self._input is not None:
