@@ -86,6 +86,14 @@ class SegmentationWidget(QWidget):
             napari_viewer, self.weights_panel, JobPump(self).jobs, remembered
         )
         self.controller.run_ended.connect(self._on_run_ended)
+        self._lay_out()
+        controllers = (self.controller, self.corrector, self.trainer, self.weigher)
+        for controller in controllers:
+            # A bound method of this widget would be gone with it.
+            self.destroyed.connect(controller.close)
+            _close_on_quit(controller)
+
+    def _lay_out(self) -> None:
         tabs = QTabWidget()
         tabs.setDocumentMode(True)
         tabs.tabBar().setStyleSheet(_TABS)
@@ -99,11 +107,6 @@ class SegmentationWidget(QWidget):
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(tabs)
         self.setMinimumWidth(_WIDTH_PX)
-        controllers = (self.controller, self.corrector, self.trainer, self.weigher)
-        for controller in controllers:
-            # A bound method of this widget would be gone with it.
-            self.destroyed.connect(controller.close)
-            _close_on_quit(controller)
 
     def run(self) -> None:
         """Do what the Run button does."""
