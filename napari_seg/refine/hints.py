@@ -88,25 +88,43 @@ def shifted(
         beyond = -sign * depth[tuple(point)]
         goal = 0.5 * cell + weights.overshoot * max(beyond - 0.5 * cell, 0)
         marks.append((tuple(point), sign, goal))
-    for _ in range(4):
-        for point, sign, goal in reversed(marks):
-            lack = goal - sign * result[point]
-            if lack > 0:
-                result += sign * lack * _spread(point, scene, radius, weights)
-    return result
+    return result + _offsets(marks, result, scene, radius, weights)
 
 
-def _spread(
-    point: tuple[int, ...], scene: Scene, radius: float, weights: Weights
+def _offsets(
+    marks: Sequence[tuple[tuple[int, ...], float, float]],
+    depth: NDArray[np.float32],
+    scene: Scene,
+    radius: float,
+    weights: Weights,
 ) -> NDArray[np.float32]:
-    axes = [
-        ((np.arange(n) - p) * s / (weights.shift_reach * radius + 1)) ** 2
-        for n, p, s in zip(scene.states.shape, point, scene.spacing, strict=True)
-    ]
-    near = np.exp(-0.5 * sum(np.ix_(*axes)))
-    # The first stroke tells how outlines are drawn here, later ones mend places.
-    everywhere = weights.shift_all / max(len(scene.strokes) - 1, 1)
-    return np.asarray(everywhere + (1 - everywhere) * near, np.float32)
+    """Return the least shift of the outline that brings all marks to their goals.
+
+    Shifts are alike everywhere, and more so near each other: the kernel of a Gaussian
+    process. Its dual is solved by Hildreth's method, one mark after the other.
+    """
+    # The first corrections tell how outlines are drawn here, later ones mend places.
+    common = weights.shift_all / max(len(scene.strokes) - 1, 1) ** weights.shift_decay
+    reach = weights.shift_reach * radius + 1
+    at = np.array([point for point, _, _ in marks])
+    signs = np.array([sign for _, sign, _ in marks])
+    lacks = np.array([goal - sign * depth[point] for point, sign, goal in marks])
+    steps = (at[:, None] - at[None]) * np.asarray(scene.spacing) / reach
+    kernel = common + (1 - common) * np.exp(-0.5 * (steps**2).sum(axis=-1))
+    kernel *= signs[:, None] * signs
+    pushes = np.zeros(len(marks))
+    for _ in range(30):
+        for k in reversed(range(len(marks))):
+            pushes[k] = max(0.0, pushes[k] + lacks[k] - kernel[k] @ pushes)
+    total = np.zeros_like(depth)
+    for k in np.flatnonzero(pushes).tolist():
+        axes = [
+            ((np.arange(n) - p) * s / reach) ** 2
+            for n, p, s in zip(depth.shape, at[k], scene.spacing, strict=True)
+        ]
+        near = np.exp(-0.5 * sum(np.ix_(*axes)))
+        total += signs[k] * pushes[k] * (common + (1 - common) * near)
+    return total
 
 
 def flooded(

@@ -32,23 +32,25 @@ class Weights:
     """Difference of intensity at which it has faded, in units of the spread."""
     outset: float = 0.2
     """How far outside the steepest place the outline of a new object is expected."""
-    rim_px: float = 2.0
+    rim_px: float = 3.0
     """A stroke this near to the outline moves the outline, ..."""
-    rim_share: float = 0.4
+    rim_share: float = 0.8
     """... or at this share of the object's radius."""
     overshoot: float = 0.2
     """By which share of its distance a stroke moves the outline beyond itself."""
-    shift_all: float = 0.2
-    """Share of that shift which the whole outline follows."""
+    shift_all: float = 0.7
+    """Share of that shift which the whole outline follows at first; ..."""
+    shift_decay: float = 0.6
+    """... later ones mend places: power of the number of strokes that lessens it."""
     shift_reach: float = 0.5
     """How far the rest reaches, in radii of the object."""
-    sharpness: float = 1.0
+    sharpness: float = 0.8
     """Distance from a corrected outline at which its evidence is strong."""
     rim_trust: float = 0.6
     """Weight of the intensity model once the outline is being corrected."""
     click_reach: float = 0.6
     """A stroke far from the outline claims this share of its distance to it."""
-    smoothness: float = 2.5
+    smoothness: float = 1.8
     """Cost of a unit of outline where the image is flat."""
     contrast: float = 0.35
     """Step of intensity that makes an outline cheap, in units of the spread."""

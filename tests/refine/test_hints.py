@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from napari_seg.refine.depth import signed_depth
+from napari_seg.refine.hints import shifted
+from napari_seg.refine.scene import Scene, Weights
+from napari_seg.refine.strokes import Stroke
+
+SPACING = (1.0, 1.0)
+
+
+def disc_scene(strokes: list[Stroke]) -> Scene:
+    y, x = np.indices((60, 60)) - 30
+    return Scene(
+        image=np.zeros((1, 60, 60), np.float32),
+        states=np.zeros((60, 60), np.int8),
+        strokes=strokes,
+        previous=y**2 + x**2 < 14**2,
+        network=None,
+        spacing=SPACING,
+    )
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), count=st.integers(1, 6))
+def test_the_moved_outline_passes_every_stroke_on_its_side(
+    seed: int, count: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    # Strokes of either side, far enough apart for one outline to satisfy all.
+    turns = (np.arange(count) + rng.uniform(0, 0.3)) * 2 * np.pi / count
+    signs = rng.random(count) < 0.5
+    radii = 14 + np.where(signs, 2, -2)
+    points = np.stack([30 + radii * np.sin(turns), 30 + radii * np.cos(turns)], 1)
+    points = np.round(points).astype(np.intp)
+    strokes = [Stroke(p[None], bool(s)) for p, s in zip(points, signs, strict=True)]
+    scene = disc_scene(strokes)
+    moved = shifted(signed_depth(scene.previous, SPACING), scene, Weights())
+    for stroke in strokes:
+        assert (moved[tuple(stroke.points[0])] > 0) == stroke.positive
+
+
+def test_the_first_correction_moves_the_whole_outline() -> None:
+    strokes = [Stroke(np.array([[30, 47]]), True)]
+    scene = disc_scene(strokes)
+    depth = signed_depth(scene.previous, SPACING)
+    moved = shifted(depth, scene, Weights()) - depth
+    assert moved[30, 47] > 3
+    assert moved[30, 13] > 0.5 * moved[30, 47]
+
+
+def test_an_outline_that_agrees_stays() -> None:
+    strokes = [Stroke(np.array([[30, 30]]), True)]
+    scene = disc_scene(strokes)
+    depth = signed_depth(scene.previous, SPACING)
+    assert np.array_equal(shifted(depth, scene, Weights()), depth)
