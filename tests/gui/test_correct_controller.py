@@ -507,6 +507,18 @@ def test_interpolate_fills_the_planes_between(bench: Bench) -> None:
     assert bench.ids[2, 15, 17] == 6
 
 
+def test_interpolate_stays_in_the_frame_that_is_shown(bench: Bench) -> None:
+    labels = np.zeros((2, 5, 30, 30), np.int32)
+    for frame in (0, 1):
+        labels[frame, [0, 4], 10:20, 10:20] = 6
+    bench.open(np.zeros(labels.shape, np.uint8), labels)
+    bench.viewer.dims.set_point(0, 1)
+    bench.layer.selected_label = 6
+    bench.press("interpolate")
+    assert (bench.ids[1] == 6).any(axis=(1, 2)).all()
+    assert not bench.ids[0, 1:4].any()
+
+
 def test_settings_are_remembered(discs: Bench) -> None:
     discs.press("brush", 7.0)
     discs.press("overwrite", True)

@@ -40,7 +40,7 @@ class Commands:
         panel.new_object_requested.connect(on(lambda desk: desk.new_object()))
         panel.next_free_id_requested.connect(on(lambda desk: desk.find_free_id()))
         panel.fill_requested.connect(on(partial(_reshape, fill_holes, "Holes filled")))
-        panel.smooth_requested.connect(on(partial(_reshape, smooth_object, "Smoothed")))
+        panel.smooth_requested.connect(on(_smooth))
         panel.largest_requested.connect(
             on(partial(_reshape, keep_largest_part, "Largest part kept"))
         )
@@ -120,8 +120,7 @@ class Commands:
         object_id = _object_of(desk)
         session = desk.session
         desk.place()
-        within = list(session.within or ())
-        within[axis] = slice(0, int(desk.target.labels.shape[axis]))
+        within = desk.along(axis)
         legs = [
             iter_propagate(
                 session.image,
@@ -132,7 +131,7 @@ class Commands:
                 stop=goal,
                 network=session.network,
                 spacing=desk.target.spacing,
-                within=tuple(within),
+                within=within,
                 locked=frozenset(session.locked),
                 overwrite=session.overwrite,
                 solve=partial(self._owner.elsewhere.run, solve_step),
@@ -175,6 +174,10 @@ def _reshape(edit: Callable[..., Any], message: str, desk: Desk) -> None:
     desk.run_edit(make, f"{message}: object {object_id}.")
 
 
+def _smooth(desk: Desk) -> None:
+    _reshape(partial(smooth_object, spacing=desk.target.spacing), "Smoothed", desk)
+
+
 def _delete(desk: Desk) -> None:
     object_id = _object_of(desk)
     make = partial(
@@ -193,6 +196,7 @@ def _interpolate(desk: Desk) -> None:
         desk.target.labels,
         object_id,
         axis=axis,
+        within=desk.along(axis),
         locked=set(desk.locks.ids),
         spacing=desk.target.spacing,
     )

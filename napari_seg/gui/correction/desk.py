@@ -13,7 +13,7 @@ from napari_seg.gui.correction.history import LayerHistory
 from napari_seg.gui.correction.locks import Locks, middles
 from napari_seg.gui.correction.target import Target
 from napari_seg.gui.jobs import Job, Jobs
-from napari_seg.imaging.deltas import LabelEdit
+from napari_seg.imaging.deltas import Box, LabelEdit
 from napari_seg.imaging.edits import next_free_id, object_box
 from napari_seg.refine.session import CorrectionSession
 from napari_seg.types import Progress
@@ -91,6 +91,13 @@ class Desk:
     def place(self) -> None:
         """Let strokes act where the user looks: the plane, or the volume."""
         self.session.within = self.target.within(self._viewer, self.is_volume)
+
+    def along(self, axis: int) -> Box:
+        """Return where an object may be carried along an axis: in this frame."""
+        self.place()
+        parts = list(self.session.within or ())
+        parts[axis] = slice(0, int(self.target.labels.shape[axis]))
+        return tuple(parts)
 
     def show_plane(self, axis: int, index: int) -> None:
         """Move the slider of an axis of the grid."""
@@ -279,10 +286,7 @@ class Desk:
 
     def _fits(self, edit: LabelEdit) -> bool:
         """Whether the labels are still as they were when the edit was made."""
-        if edit.is_empty:
-            return True
-        now = np.asarray(self.target.labels[edit.box])[edit.mask]
-        if np.array_equal(now, edit.before):
+        if edit.fits(self.target.labels):
             return True
         self.told.emit("The labels have changed meanwhile; nothing was written.")
         return False
