@@ -117,6 +117,9 @@ def minimum_cut(
     ndarray of bool, same shape
         The smallest of the minimal masks.
     """
+    if not (states == FREE).any():
+        # maxflow has no graph without nodes.
+        return np.asarray(states == FOREGROUND)
     grid = _Grid(states)
     graph = maxflow.GraphFloat(len(grid.free), len(grid.free) * len(offsets))
     nodes = graph.add_nodes(len(grid.free))

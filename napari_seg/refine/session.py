@@ -12,6 +12,7 @@ from napari_seg.errors import LabelsError
 from napari_seg.imaging.deltas import LabelEdit, bounding_box
 from napari_seg.imaging.edits import next_free_id, object_box
 from napari_seg.imaging.history import EditHistory, History
+from napari_seg.imaging.objects import ids_in
 from napari_seg.imaging.slabs import moved
 from napari_seg.refine.box import union, volume
 from napari_seg.refine.graphcut import network_reader
@@ -51,7 +52,8 @@ class CorrectionSession:
     locked : iterable of int, optional
         Ids that keep every pixel.
     overwrite : bool, optional
-        Whether the object may take pixels of other, unlocked objects.
+        Whether the object may take pixels of other, unlocked objects that its
+        strokes reach into.
     within : tuple of slice, optional
         Correct only here, e.g. one plane of a volume.
     params : CutParams, optional
@@ -277,6 +279,14 @@ class CorrectionSession:
         self.cancel()
         return self.history.redo()
 
+    def _taken(self) -> frozenset[int]:
+        """Return the ids that may lose pixels: those that strokes reach into."""
+        if not self.overwrite:
+            return frozenset()
+        drawn = [stroke.points for stroke in self._strokes if stroke.positive]
+        ids = {i for points in drawn for i in ids_in(self.labels, points)}
+        return frozenset(ids - self.locked - {self.object_id})
+
     def _propose(self) -> Callable[[Cut], LabelEdit]:
         return partial(
             propose_edit,
@@ -293,10 +303,9 @@ class CorrectionSession:
         return answers[-1] if answers else None
 
     def _snapshot(self, base: Cut | None) -> CutTask:
-        held = frozenset(self.locked) if self.overwrite else None
         known = Known(
             partial(read_previous, self.labels, self.object_id, base),
-            partial(read_forbidden, self.labels, self.object_id, held),
+            partial(read_forbidden, self.labels, self.object_id, self._taken()),
             self.network,
         )
         return CutTask(

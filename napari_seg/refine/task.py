@@ -84,7 +84,7 @@ def read_previous(
 
 
 def read_forbidden(
-    labels: Any, object_id: int, held: frozenset[int] | None, box: Box
+    labels: Any, object_id: int, taken: frozenset[int], box: Box
 ) -> NDArray[np.bool_]:
     """Return the ground that the object must not take.
 
@@ -92,14 +92,13 @@ def read_forbidden(
     ----------
     labels : array of int
     object_id : int
-    held : frozenset of int, or None
-        Ids that keep their ground; None: all other ids do.
+    taken : frozenset of int
+        Other ids that may lose ground.
     box : tuple of slice
     """
     ids = np.asarray(labels[box])
-    if held is not None:
-        return np.isin(ids, list(held))
-    return np.asarray((ids != 0) & (ids != object_id))
+    other = (ids != 0) & (ids != object_id)
+    return np.asarray(other & ~np.isin(ids, list(taken)) if taken else other)
 
 
 def _overlap(box: Box, other: Box) -> tuple[Box, Box]:

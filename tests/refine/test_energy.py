@@ -108,3 +108,12 @@ def test_boundary_is_cheap_where_the_image_changes() -> None:
     links = weigh(0, np.array([0, 1, 2]), np.array([1, 2, 3]))
     assert links[0] == links[2]
     assert links[1] == pytest.approx(links[0] * np.exp(-2))
+
+
+def test_where_nothing_is_free_nothing_is_decided() -> None:
+    states = np.array([[FOREGROUND, BACKGROUND, BACKGROUND]], np.int8)
+    offsets = neighbour_offsets(2)
+    found = minimum_cut(
+        np.zeros(states.shape), states, offsets, lambda k, p, q: np.ones(len(p))
+    )
+    assert found.tolist() == [[True, False, False]]

@@ -255,3 +255,22 @@ def test_a_stroke_can_be_taken_back_before_it_is_kept() -> None:
     assert session.drop_stroke().is_empty
     assert session.drop_stroke().is_empty
     assert session.commit() is None
+
+
+def test_overwriting_takes_only_from_objects_that_a_stroke_reaches_into() -> None:
+    y, x = np.indices((40, 120))
+    image = (abs(y - 20) < 10).astype(np.float32)
+    labels = np.where(abs(y - 20) < 10, 1 + x // 40, 0).astype(np.int32)
+    before = labels.copy()
+    session = CorrectionSession(image, labels, overwrite=True)
+    session.select(1)
+    session.stroke([(20, c) for c in range(30, 60)], True)
+    session.commit()
+    assert (labels[20, 40:60] == 1).all()
+    np.testing.assert_array_equal(labels == 3, before == 3)
+    session.select(3)
+    session.locked.add(1)
+    session.stroke([(20, c) for c in range(50, 110)], True)
+    kept = labels == 1
+    session.commit()
+    np.testing.assert_array_equal(labels == 1, kept)
