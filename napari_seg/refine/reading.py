@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from napari_seg.refine.volume import Volume
 
 
+NETWORK_FADE = 0.3
+"""What each further stroke leaves of the network's log-odds."""
+
+
 def read_scene(
     image: Volume,
     box: Box,
@@ -32,6 +36,9 @@ def read_scene(
         own = stroke.points[states[tuple(stroke.points.T)] == FREE]
         states[tuple(own.T)] = FOREGROUND if stroke.positive else BACKGROUND
     network = known.network(box)
+    if network is not None:
+        # Whoever corrects what the network proposed knows better than the network.
+        network = network * np.float32(NETWORK_FADE ** (len(here) - 1))
     channels = unit_spread(image.read(box))
     if network is not None:
         # As one more channel it leads the flood and the outline, too.
