@@ -36,6 +36,9 @@ PACKAGE = __name__.partition(".")[0]
 PRELOAD = (f"{PACKAGE}.refine.solver",)
 """Imported by the helper as it starts, so that the first cut need not wait."""
 
+_NICENESS = 5
+"""Of the helper, where the system knows such a thing."""
+
 _BOOT = (
     "import json, sys; path, *rest = json.loads(sys.argv[1]); sys.path[:] = path; "
     f"from {__name__} import serve; serve(*rest)"
@@ -253,6 +256,9 @@ def serve(requests: Handle, answers: Handle, preload: Sequence[str]) -> None:
     """
     # Ctrl+C in a terminal is meant for the process that owns the window.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(os, "nice"):
+        # Where processors are few, the window that waits is drawn first.
+        os.nice(_NICENESS)
     source, sink = (os.fdopen(os.dup(n), mode) for n, mode in ((0, "rb"), (1, "wb")))
     with open(os.devnull, "r+b") as nowhere:
         # Whatever a library prints must not end up among the answers.
