@@ -49,7 +49,7 @@ def iter_propagate(
     replace: bool = False,
     params: PropagateParams | None = None,
     solve: SolveStep | None = None,
-) -> Generator[Progress, None, LabelEdit]:
+) -> Generator[Progress, bool | None, LabelEdit]:
     """Follow an object from one plane through others.
 
     Parameters
@@ -85,7 +85,7 @@ def iter_propagate(
     Yields
     ------
     Progress
-        After each plane.
+        After each plane. Sending true ends it with the planes done so far.
 
     Returns
     -------
@@ -137,7 +137,8 @@ def iter_propagate(
                 if walker.beyond_neck():
                     break
             done += 1
-            yield Progress("propagate", done, total, message=f"plane {plane}")
+            if (yield Progress("propagate", done, total, message=f"plane {plane}")):
+                return stack.edit(found, "propagate")
         for plane in walker.beyond_neck():
             found.pop(plane, None)
     return stack.edit(found, "propagate")

@@ -496,6 +496,28 @@ def test_propagate_through_and_to_a_range_are_one_step_each(bench: Bench) -> Non
     assert not bench.ids[[0, 1, 3, 4]].any()
 
 
+def test_stop_keeps_the_planes_that_are_done(bench: Bench) -> None:
+    bench.open(*stack())
+    bench.viewer.dims.set_point(0, 0)
+    bench.tool(Tool.OBJECT)
+    bench.draw((0, 24, 22))
+    bench.press("commit")
+    bench.layer.selected_label = 1
+    planes: list[float] = []
+
+    def stop_after_two(share: float | None, text: str) -> None:
+        if share is not None and text.startswith("plane"):
+            planes.append(share)
+            bench.panel.stop_requested.emit()
+
+    bench.controller.desk.busy.connect(stop_after_two)
+    bench.press("range", 0, 4)
+    done = (bench.ids == 1).any(axis=(1, 2))
+    assert planes
+    assert done[1]
+    assert len(bench.layer._undo_history) == 2
+
+
 def test_interpolate_fills_the_planes_between(bench: Bench) -> None:
     image, labels = stack()
     labels[0, 10:20, 10:20] = 6

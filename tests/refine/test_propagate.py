@@ -387,3 +387,16 @@ def test_labels_of_a_folder_are_followed(tmp_path: Path) -> None:
     follow(image, array, axis=0, start=10).apply(array)
     follow(image, labels, axis=0, start=10).apply(labels)
     assert np.array_equal(array[...], labels)
+
+
+def test_told_to_stop_it_returns_the_planes_done_so_far() -> None:
+    _, y, x = np.indices((8, 40, 40))
+    tube = ((y - 20) ** 2 + (x - 20) ** 2 < 10**2).astype(np.float32)
+    labels = np.zeros(tube.shape, np.int32)
+    labels[0] = tube[0]
+    steps = iter_propagate(Volume(tube, 3), labels, 1, axis=0, start=0, stop=8)
+    next(steps)
+    next(steps)
+    with pytest.raises(StopIteration) as end:
+        steps.send(True)
+    assert end.value.value.box[0] == slice(1, 3)

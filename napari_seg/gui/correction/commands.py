@@ -140,18 +140,29 @@ class Commands:
         ]
         word = "plane" if desk.target.axes[axis] == "Z" else "frame"
         desk.run_job(
-            _in_turn(legs),
+            _in_turn(legs, lambda: desk.is_stopping),
             f"Object {object_id} carried on, {word} by {word}: {{n}} pixels.",
             then=None if show is None else partial(desk.show_plane, axis, show),
+            keeps=True,
         )
 
 
 def _in_turn(
-    legs: Sequence[Generator[Progress, None, LabelEdit]],
+    legs: Sequence[Generator[Progress, bool | None, LabelEdit]],
+    is_stopping: Callable[[], bool],
 ) -> Generator[Progress, None, list[LabelEdit]]:
+    """Run one leg after the other; told to stop, keep what is done."""
     edits = []
     for leg in legs:
-        edits.append((yield from leg))
+        try:
+            step = next(leg)
+            while True:
+                yield step
+                step = leg.send(is_stopping())
+        except StopIteration as end:
+            edits.append(end.value)
+        if is_stopping():
+            break
     return edits
 
 

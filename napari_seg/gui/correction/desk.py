@@ -53,6 +53,7 @@ class Desk:
         self.target = target
         self.is_volume = False
         self.is_new = True
+        self.is_stopping = False
         self.locks = Locks(viewer, target.layer)
         self._history = LayerHistory(target)
         self.session = CorrectionSession(
@@ -68,6 +69,7 @@ class Desk:
         self.fail = on_error
         self._next_id = 0
         self._job: Job | None = None
+        self._keeps = False
         self.new_object()
 
     @property
@@ -207,6 +209,7 @@ class Desk:
         steps: Generator[Progress, None, Any],
         message: str,
         then: Callable[[], None] | None = None,
+        keeps: bool = False,
     ) -> None:
         """Run what ends in an edit, then write it; one at a time.
 
@@ -218,6 +221,8 @@ class Desk:
             Shown when it is done; ``{n}`` stands for the number of pixels.
         then : callable, optional
             Called once the edit is written.
+        keeps : bool, optional
+            The job asks `is_stopping` itself, and returns what is done by then.
         """
         if self._job is not None:
             self.told.emit("Wait until the last step is done, or press Stop.")
@@ -241,6 +246,7 @@ class Desk:
             self._end_job()
             self.told.emit("Stopped; nothing was changed.")
 
+        self.is_stopping, self._keeps = False, keeps
         self._job = self._jobs.start(
             Job(
                 steps,
@@ -253,8 +259,9 @@ class Desk:
         )
 
     def stop(self) -> None:
-        """Stop what runs; nothing of it is written."""
-        if self._job is not None:
+        """Stop what runs; planes that are done are kept."""
+        self.is_stopping = True
+        if self._job is not None and not self._keeps:
             self._job.cancel()
 
     def toggle_lock(self, object_id: int, pixel: tuple[int, ...] | None = None) -> None:
