@@ -8,12 +8,14 @@ from __future__ import annotations
 import os
 import tempfile
 from pathlib import Path
-
-from PIL import Image
+from typing import TYPE_CHECKING
 
 from docs.correct_pictures import Stage
 from napari_seg.data.samples import read_sample_truth
 from napari_seg.gui.sample_data import nuclei
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 STEPS_SHOWN_MS = 45_000
 
