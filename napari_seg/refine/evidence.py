@@ -52,9 +52,7 @@ def gather(scene: Scene, weights: Weights) -> Evidence:
     appearance = fit_appearance(scene.image, inside, ring * free)
     spatial = weights.shape * np.tanh((depth + hint.outset) / hint.softness)
     if scene.network is not None:
-        # Strokes that move an outline say that the network misplaced it.
-        share = 1.0 if hint.trust == 1.0 else weights.rim_network
-        spatial = spatial + share * weights.network * scene.network
+        spatial = spatial + weights.network * scene.network
     trust = weights.appearance * np.float32(hint.trust)
     first = Evidence(appearance, spatial.astype(np.float32), float(trust))
     moved = corrected(first.log_odds(scene.image), scene, weights)

@@ -48,8 +48,6 @@ class Weights:
     """Distance from a corrected outline at which its evidence is strong."""
     rim_trust: float = 0.6
     """Weight of the intensity model once the outline is being corrected."""
-    rim_network: float = 0.25
-    """Share of the network's weight that is left then."""
     click_reach: float = 0.6
     """A stroke far from the outline claims this share of its distance to it."""
     smoothness: float = 1.8
