@@ -107,11 +107,6 @@ class Ink:
             after[within(edit.box, box)][edit.mask] = edit.after == object_id
             self._show((change_pigments(before, after, self._axes()), box))
 
-    def set_mask(self, mask: NDArray[np.bool_], box: Box, object_id: int) -> None:
-        """Show an object that would be `mask` inside a box of the labels."""
-        before = np.asarray(self._layer.data[box]) == object_id
-        self._show((change_pigments(before, mask, self._axes()), box))
-
     def clear(self) -> None:
         """Take away strokes and preview."""
         self.set_strokes(())

@@ -10,9 +10,9 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from napari.components import ViewerModel
-from napari.utils.notifications import notification_manager
 
 from napari_seg.errors import NapariSegError
+from napari_seg.gui.faults import notify
 from napari_seg.gui.jobs import Jobs
 from napari_seg.gui.weights import numbers
 from napari_seg.gui.weights.choice import LabelsLayers
@@ -65,7 +65,7 @@ class WeightsController:
         self._panel = panel
         self._jobs = jobs
         self._remembered = remembered
-        self._report = report or _notify
+        self._report = report or notify
         self._grid: Grid | None = None
         self._is_closed = False
         self._is_changing = False
@@ -285,8 +285,3 @@ class WeightsController:
             return
         self._panel.set_problem(f"Unexpected {type(error).__name__}: {error}")
         self._report(error)
-
-
-def _notify(error: BaseException) -> None:
-    """Show a fault of the program in napari, with its traceback."""
-    notification_manager.receive_error(type(error), error, error.__traceback__)
