@@ -1,4 +1,8 @@
-"""Messages between two processes: arrays in shared memory, all else through a pipe."""
+"""Messages between two processes: arrays in shared memory, all else through a pipe.
+
+They are pickled, which is safe here alone: both ends are this program, over a pipe that
+nobody else holds. What comes from a file is never unpickled.
+"""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Protocol
 
+from napari_seg.errors import LabelsError
 from napari_seg.gui.correction.cutter import StrokeQueue
 from napari_seg.gui.correction.desk import Desk
 from napari_seg.gui.correction.elsewhere import Elsewhere
@@ -16,6 +17,7 @@ from napari_seg.gui.correction.splitting import SplitHand
 from napari_seg.gui.correction.stroking import ObjectHand
 from napari_seg.gui.correction.tools import Tool
 from napari_seg.gui.jobs import Jobs
+from napari_seg.imaging.deltas import LabelEdit
 from napari_seg.imaging.edits import delete_objects, ids_in, merge_objects
 
 
@@ -83,22 +85,27 @@ def merge(desk: Desk, gesture: Gesture) -> None:
 
 def delete(desk: Desk, gesture: Gesture) -> None:
     """Delete the object under a click, or all that a rectangle meets."""
-    labels, locked = desk.target.labels, set(desk.locks.ids)
     if gesture.is_click:
         ids = [desk.id_at(gesture.start)]
-    else:
-        corners = desk.target.to_grid(gesture.points)
-        low, high = corners.min(axis=0), corners.max(axis=0) + 1
-        box = tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
-        ids = ids_in(labels, box)
-    free = [i for i in ids if i and i not in locked]
-    if not free:
-        held = any(i in locked for i in ids)
-        desk.told.emit("Locked objects stay." if held else "There is no object here.")
+        make = partial(_deletion, desk, lambda: ids)
+        desk.run_edit(make, f"Object {ids[0]} deleted.")
         return
-    word = "1 object" if len(free) == 1 else f"{len(free)} objects"
-    make = partial(delete_objects, labels, free, locked=locked)
-    desk.run_edit(make, f"{word} deleted.")
+    corners = desk.target.to_grid(gesture.points)
+    low, high = corners.min(axis=0), corners.max(axis=0) + 1
+    box = tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
+    # Found in the background: a rectangle may be as large as the image.
+    make = partial(_deletion, desk, partial(ids_in, desk.target.labels, box))
+    desk.run_edit(make, "Objects deleted, {n} pixels.")
+
+
+def _deletion(desk: Desk, find: Callable[[], list[int]]) -> LabelEdit:
+    """Return the edit that deletes the objects found, but for locked ones."""
+    locked = frozenset(desk.locks.ids)
+    ids = [i for i in find() if i]
+    free = [i for i in ids if i not in locked]
+    if not free:
+        raise LabelsError("Locked objects stay" if ids else "There is no object here")
+    return delete_objects(desk.target.labels, free, locked=locked)
 
 
 def lock(desk: Desk, gesture: Gesture) -> None:

@@ -52,11 +52,6 @@ def part_of(pigment: int) -> int | None:
     return index if 0 <= index < len(_PARTS) else None
 
 
-def part_colour(index: int) -> tuple[float, float, float]:
-    """Return the colour of a part as red, green and blue, 0..1."""
-    return _PARTS[index % len(_PARTS)]
-
-
 def pigment_colormap() -> DirectLabelColormap:
     """Return the colours of all pigments; anything else is see-through."""
     clear = (0.0, 0.0, 0.0, 0.0)

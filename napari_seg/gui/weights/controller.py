@@ -12,7 +12,7 @@ from typing import Any
 from napari.components import ViewerModel
 
 from napari_seg.errors import NapariSegError
-from napari_seg.gui.faults import notify
+from napari_seg.gui.faults import explained, notify
 from napari_seg.gui.jobs import Jobs
 from napari_seg.gui.weights import numbers
 from napari_seg.gui.weights.choice import LabelsLayers
@@ -277,11 +277,7 @@ class WeightsController:
 
     def _on_error(self, error: BaseException) -> None:
         self.show(False)
-        if isinstance(error, NapariSegError):
-            self._panel.set_problem(str(error))
-            return
-        if isinstance(error, MemoryError):
-            self._panel.set_problem("Not enough memory for the weights. Close images.")
-            return
-        self._panel.set_problem(f"Unexpected {type(error).__name__}: {error}")
-        self._report(error)
+        message, is_fault = explained(error)
+        self._panel.set_problem(message)
+        if is_fault:
+            self._report(error)
