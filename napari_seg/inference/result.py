@@ -26,6 +26,7 @@ from napari_seg.types import Progress
 
 if TYPE_CHECKING:
     from napari_seg.imaging.deltas import Box
+    from napari_seg.inference.reader import ImageReader
 
 Labels = NDArray[np.int32]
 
@@ -53,6 +54,8 @@ class Segmentation:
     """What a block of the decoder sees beyond its own part, in network pixels."""
     smallest_px: float = 0.0
     """Smaller finds are dirt to this model; area in network pixels."""
+    reader: ImageReader | None = None
+    """The image as the network saw it, for what looks at both; None if not at hand."""
 
     @property
     def probabilities(self) -> NDArray[np.float32]:
