@@ -47,9 +47,9 @@ def iter_refine(
     ImageError
         If image or probabilities were not kept.
     """
-    kept = segmentation.network_probabilities
-    room = None if kept is None else make_room(kept.shape)
-    if kept is not None and room is None:
+    kept = segmentation.kept()
+    room = make_room(kept.shape)
+    if room is None:
         raise NapariSegError(
             "There is no room for the refined probabilities",
             f"{kept.nbytes / 2**30:.1f} GB",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -127,8 +127,18 @@ def _demand(name: str, value: Any, low: float, remedy: str) -> None:
         raise ImageError(f"{name} is out of range", repr(value), remedy)
 
 
-NUMBERS = tuple(f.name for f in fields(CrfParams) if f.type == "float")
-"""The fields that are sliders."""
+_OBJECTS = CrfParams(foreground_only=True)
+CRF_PRESETS: dict[str, CrfParams] = {
+    "general": _OBJECTS,
+    "nuclei": _OBJECTS,
+    "histology": _OBJECTS,
+    "phase": _OBJECTS,
+    "membranes": _OBJECTS,
+    "tissue": CrfParams(),
+}
+"""Settings by domain, chosen on training images (benchmarks/crf.py)."""
+
+DEFAULT_PRESET = "general"
 
 
 def spatial_image(image: Any, shape: tuple[int, ...]) -> Any:
