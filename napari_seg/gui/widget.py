@@ -17,6 +17,8 @@ from napari_seg.gui.panels.segment import SegmentPanel
 from napari_seg.gui.panels.train import TrainPanel
 from napari_seg.gui.panels.weights import WeightsPanel
 from napari_seg.gui.pump import JobPump
+from napari_seg.gui.refine.controller import RefineController
+from napari_seg.gui.refine.engine import RefineEngine
 from napari_seg.gui.training.controller import TrainController
 from napari_seg.gui.weights.controller import WeightsController
 from napari_seg.offload import Offload
@@ -66,6 +68,14 @@ class SegmentationWidget(QWidget):
             JobPump(self).jobs,
             remembered,
         )
+        self.refiner = RefineController(
+            napari_viewer,
+            self.segment_panel.refine,
+            RefineEngine(),
+            JobPump(self).jobs,
+            remembered,
+            self.controller.settings.snapshot,
+        )
         # Jobs of their own: a stroke must not wait for a network.
         self.corrector = CorrectController(
             napari_viewer,
@@ -86,8 +96,19 @@ class SegmentationWidget(QWidget):
             napari_viewer, self.weights_panel, JobPump(self).jobs, remembered
         )
         self.controller.run_ended.connect(self._on_run_ended)
+        # A run may write into the very labels that a preview hides.
+        self.segment_panel.run_requested.connect(lambda: self.refiner.set_on(False))
+        settings = self.controller.settings.events
+        for emitter in (settings.threshold, settings.min_size_px, settings.advanced):
+            emitter.connect(self.refiner.refresh)
         self._lay_out()
-        controllers = (self.controller, self.corrector, self.trainer, self.weigher)
+        controllers = (
+            self.refiner,
+            self.controller,
+            self.corrector,
+            self.trainer,
+            self.weigher,
+        )
         for controller in controllers:
             # A bound method of this widget would be gone with it.
             self.destroyed.connect(controller.close)
@@ -117,11 +138,15 @@ class SegmentationWidget(QWidget):
         has_moved = event.type() == QEvent.Type.ParentChange
         if has_moved and self.parent() is None and hasattr(self, "weigher"):
             self.controller.cancel()
+            self.refiner.set_on(False)
             self.corrector.set_tool(None)
             self.trainer.stop()
         return super().event(event)
 
     def _on_tab(self, index: int) -> None:
+        if self.tabs.widget(index) is not self.segment_panel:
+            # Nobody must correct labels that a preview hides.
+            self.refiner.set_on(False)
         # A tool that nobody sees would still take the mouse.
         if self.tabs.widget(index) is not self.correct_panel:
             self.corrector.set_tool(None)
@@ -131,6 +156,7 @@ class SegmentationWidget(QWidget):
         self.controller.form.choose_model(name)
 
     def _on_run_ended(self, state: JobState) -> None:
+        self.refiner.refresh()
         self.run_ended.emit(state)
 
 

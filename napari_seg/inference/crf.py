@@ -214,18 +214,19 @@ class CrfSolver:
             Gives windows of the normalised image.
         probabilities : ndarray of float, shape (K, *spatial)
             Checked.
-        result : ndarray of float32, shape (K, *spatial)
-            Filled; may be the probabilities themselves for a single block only.
+        result : ndarray of float32, shape (K, *window)
+            Filled.
         spacing : tuple of float, optional
             See `dense_crf`.
         window : tuple of slice, optional
-            Only this part of the result is wanted.
+            The part that is wanted; by default all.
         """
         shape = probabilities.shape[1:]
         kernels = self.kernels(len(shape), spacing)
         parts = self._workers().count if self.engine == "pydensecrf" else 1
         blocks = plan_crf_blocks(shape, self.halo(kernels), parts, window)
         yield Progress("refine", 0, len(blocks))
+        first = [s.start for s in window] if window else [0] * len(shape)
         done = 0
         answers = self._iter_blocks(read, probabilities, kernels, blocks)
         with closing(answers):
@@ -235,7 +236,9 @@ class CrfSolver:
                     found = found[(slice(None), *block.inner)]
                     if self.params.foreground_only:
                         found = unfold(found, probabilities[core])
-                    result[core] = found
+                    into = (c.start - o for c, o in zip(block.core, first, strict=True))
+                    place = zip(into, found.shape[1:], strict=True)
+                    result[(slice(None), *(slice(a, a + n) for a, n in place))] = found
                     done += 1
                 yield Progress("refine", done, len(blocks))
 

@@ -13,6 +13,9 @@ from napari_seg.inference.view import view_plane
 from napari_seg.types import Progress
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from napari_seg.imaging.axes import PlaneIndex
     from napari_seg.imaging.stitching import Window
     from napari_seg.inference.crf import CrfSolver
@@ -62,7 +65,8 @@ def iter_refine(
     )
     planes = order_planes(segmentation.axes, segmentation.labels.shape, None)
     for count, plane in enumerate(planes):
-        for step in iter_refine_plane(segmentation, solver, plane, refined):
+        into = refined.probabilities_of(plane)
+        for step in iter_refine_plane(segmentation, solver, plane, into):
             total = step.total * len(planes)
             yield Progress("refine", count * step.total + step.done, total)
     return refined
@@ -72,7 +76,7 @@ def iter_refine_plane(
     segmentation: Segmentation,
     solver: CrfSolver,
     plane: PlaneIndex,
-    into: Segmentation,
+    into: NDArray[np.float32],
     window: Window | None = None,
 ) -> Generator[Progress, None, None]:
     """Refine one plane, or a window of it in the resolution of the network.
@@ -84,8 +88,8 @@ def iter_refine_plane(
     solver : CrfSolver
     plane : PlaneIndex
         Which plane.
-    into : Segmentation
-        Its probabilities of the plane are written.
+    into : ndarray of float32, shape (K, *window)
+        Filled.
     window : tuple of slice, optional
         Rows and columns; by default all.
     """
@@ -102,9 +106,7 @@ def iter_refine_plane(
         at_zoom.params = solver.params.scaled(segmentation.zoom)
     else:
         spacing = tuple(s / segmentation.zoom for s in _spacing_of(segmentation))
-    yield from at_zoom.iter_solve(
-        view.read, probabilities, into.probabilities_of(plane), spacing, window
-    )
+    yield from at_zoom.iter_solve(view.read, probabilities, into, spacing, window)
 
 
 def record(solver: CrfSolver) -> dict[str, object]:
