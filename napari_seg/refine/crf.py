@@ -30,12 +30,12 @@ class CrfParams:
     all agree.
     """
 
-    appearance_weight: float = 3.0
+    appearance_weight: float = 1.0
     """How strongly pixels of like intensity nearby get the same class. 0 turns it
     off."""
-    appearance_sigma: float = 6.0
+    appearance_sigma: float = 8.0
     """How far apart such pixels may lie: the sigma of a Gaussian, in pixels (or um)."""
-    intensity_sigma: float = 0.1
+    intensity_sigma: float = 0.05
     """How unlike they may be: the sigma of a Gaussian, in units of the normalised
     image, where dark is 0 and bright is 1. Smaller follows weaker edges."""
     smoothness_weight: float = 1.0
@@ -127,16 +127,21 @@ def _demand(name: str, value: Any, low: float, remedy: str) -> None:
         raise ImageError(f"{name} is out of range", repr(value), remedy)
 
 
-_OBJECTS = CrfParams(foreground_only=True)
+_CAUTIOUS = CrfParams(foreground_only=True)
+_BOLD = CrfParams(
+    appearance_weight=3.0,
+    intensity_sigma=0.15,
+    smoothness_weight=1.0,
+    foreground_only=True,
+)
 CRF_PRESETS: dict[str, CrfParams] = {
-    "general": _OBJECTS,
-    "nuclei": _OBJECTS,
-    "histology": _OBJECTS,
-    "phase": _OBJECTS,
-    "membranes": _OBJECTS,
+    "general": _CAUTIOUS,
+    "histology": _BOLD,
     "tissue": CrfParams(),
 }
-"""Settings by domain, chosen on training images (benchmarks/crf.py)."""
+"""Settings by domain, chosen on training images (benchmarks/crf.py). The first is for
+instances of any kind, and scored best on fluorescent nuclei; the last is for classes
+that are regions by themselves."""
 
 DEFAULT_PRESET = "general"
 

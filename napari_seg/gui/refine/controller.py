@@ -77,6 +77,7 @@ class RefineController:
         self._applying: Job | None = None
         self._is_stale = False
         self._field: Field | None = None
+        self._is_key_bound = False
         self._key_before: Any = None
         self.preview = Preview(viewer)
         self.params = _restored(remembered)
@@ -349,13 +350,12 @@ class RefineController:
         return target, task
 
     def _hold_key(self, is_bound: bool) -> None:
-        if is_bound:
-            self._key_before = self._viewer.bind_key(
-                BEFORE.key, self._show_before(), overwrite=True
-            )
-        elif self._key_before is not None or BEFORE.key in self._viewer.keymap:
-            self._viewer.bind_key(BEFORE.key, self._key_before, overwrite=True)
-            self._key_before = None
+        """Take the key that shows the labels before, or give it back to napari."""
+        if is_bound == self._is_key_bound:
+            return
+        self._is_key_bound = is_bound
+        hold = self._show_before() if is_bound else self._key_before
+        self._key_before = self._viewer.bind_key(BEFORE.key, hold, overwrite=True)
 
     def _show_before(self) -> Callable[[ViewerModel], Generator[None, None, None]]:
         def hold(viewer: ViewerModel) -> Generator[None, None, None]:
