@@ -106,7 +106,7 @@ def apply(qtbot) -> Callable[[Window, RefineScope], None]:
         window.box.scope.setCurrentIndex(list(RefineScope).index(scope))
         window.box.apply.click()
         qtbot.waitUntil(
-            lambda: window.refiner._applying is None and window.is_idle(),
+            lambda: not window.refiner.applier.is_busy and window.is_idle(),
             timeout=60_000,
         )
 

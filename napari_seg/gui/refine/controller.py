@@ -9,12 +9,12 @@ from typing import Any
 from napari.components import ViewerModel
 
 from napari_seg.errors import LabelsError, NapariSegError
-from napari_seg.gui.correction.history import LayerHistory
 from napari_seg.gui.correction.locks import LOCKED_KEY
 from napari_seg.gui.correction.target import Target
 from napari_seg.gui.faults import explained, notify
 from napari_seg.gui.jobs import Job, Jobs
 from napari_seg.gui.layers import METADATA_KEY
+from napari_seg.gui.refine.applying import Applier
 from napari_seg.gui.refine.engine import RefineEngine, RefineTask
 from napari_seg.gui.refine.preview import Preview
 from napari_seg.gui.refine.view import (
@@ -25,11 +25,9 @@ from napari_seg.gui.refine.view import (
     target_of,
 )
 from napari_seg.gui.shortcuts import BEFORE
-from napari_seg.imaging.deltas import LabelEdit
 from napari_seg.inference.relabel import Outlines, Place
 from napari_seg.refine.crf import CRF_PRESETS, DEFAULT_PRESET, CrfParams
 from napari_seg.state import RefineScope, Remembered, SegmentRequest, from_stored
-from napari_seg.types import Progress
 
 _PAUSE_S = 0.06
 """A slider or the view must rest that long."""
@@ -74,12 +72,14 @@ class RefineController:
         self._is_on = False
         self._is_closed = False
         self._job: Job | None = None
-        self._applying: Job | None = None
         self._is_stale = False
         self._field: Field | None = None
         self._is_key_bound = False
         self._key_before: Any = None
         self.preview = Preview(viewer)
+        self.applier = Applier(
+            viewer, engine, jobs, box, on_error=self._tell, on_done=self._on_applied
+        )
         self.params = _restored(remembered)
         box.set_params(self.params)
         self._show_preset()
@@ -149,30 +149,22 @@ class RefineController:
         """Look anew whether there is anything to refine, and preview it."""
         layer = refinable_layer(self._viewer)
         self._box.set_enabled("" if layer is not None else _NO_LABELS)
-        if layer is not None and not self._is_on and self._applying is None:
+        if layer is not None and not self._is_on and not self.applier.is_busy:
             self._box.set_note("")
         self._later()
 
     def apply(self, scope: RefineScope) -> None:
         """Give the labels their refined outlines, as one step; again cancels."""
-        if self._applying is not None:
-            self._applying.cancel()
+        if self.applier.is_busy:
+            self.applier.cancel()
             return
         try:
             target, task = self._task(scope)
         except NapariSegError as error:
             self._box.set_note(str(error))
             return
-        self._box.apply.set_word("Cancel")
-        self._applying = self._jobs.start(
-            Job(
-                self._engine.iter_apply(task, scope),
-                on_done=lambda edits: self._on_applied(target, task, edits),
-                on_progress=self._on_progress,
-                on_error=self._on_apply_error,
-                on_stopped=lambda: self._end_apply("Cancelled; nothing was changed."),
-            )
-        )
+        self.preview.clear()
+        self.applier.start(target, task, scope)
 
     # The preview.
 
@@ -256,68 +248,9 @@ class RefineController:
         self._job = self._field = None
         self.preview.clear()
 
-    # Applying.
-
-    def _on_progress(self, step: Progress) -> None:
-        if step.total:
-            self._box.set_note(f"Refining: {step.fraction:.0%}")
-
-    def _on_applied(
-        self, target: Target, task: RefineTask, edits: list[LabelEdit]
-    ) -> None:
-        steps = self._write(target, edits)
-        self._jobs.spread(steps, lambda: self._on_written(target, task, edits))
-
-    def _write(
-        self, target: Target, edits: list[LabelEdit]
-    ) -> Generator[None, None, None]:
-        layer = target.layer
-        if layer not in self._viewer.layers or not target.is_current():
-            self._end_apply("The labels are gone; nothing was changed.")
-            return
-        for edit in edits:
-            if not edit.fits(target.labels):
-                self._tell(
-                    LabelsError(
-                        "The labels were changed meanwhile",
-                        remedy="Nothing was refined; apply it again.",
-                    )
-                )
-                edits.clear()
-                return
-            yield
-        self.preview.clear()
-        history = LayerHistory(target)
-        with history.group():
-            for edit in edits:
-                history.apply(edit)
-                yield
-
-    def _on_written(
-        self, target: Target, task: RefineTask, edits: list[LabelEdit]
-    ) -> None:
-        if self._applying is None:
-            return
-        note = ""
-        if edits:
-            count = sum(edit.size for edit in edits)
-            note = f"{count:,} pixels changed; Ctrl+Z takes it back."
-            known = target.layer.metadata[METADATA_KEY].setdefault("provenance", {})
-            known["crf"] = asdict(task.params)
-        elif self._box is not None:
-            note = "Nothing had to change."
-        self._end_apply(note.replace(",", "\u2009"))
-        # What is there now is what would be; the preview has done its work.
+    def _on_applied(self, note: str) -> None:
+        # What is there now is what would be: the preview has done its work.
         self.set_on(False)
-        self._box.set_note(note.replace(",", "\u2009"))
-
-    def _on_apply_error(self, error: BaseException) -> None:
-        self._end_apply("")
-        self._tell(error)
-
-    def _end_apply(self, note: str) -> None:
-        self._applying = None
-        self._box.apply.set_word("Apply")
         self._box.set_note(note)
 
     def _tell(self, error: BaseException) -> None:
