@@ -41,12 +41,12 @@ from napari_seg.training.folders import pair_files
 from napari_seg.training.pairs import median_diameter
 from napari_seg.types import run
 
-PRESET_OF = {"nuclei_histology_rgb": "histology"}
+PRESET_OF = {"nuclei_fluo": "nuclei", "nuclei_histology_rgb": "histology"}
 """Other sets are scored with the general one."""
 SEMANTIC_PRESET = "tissue"
 GRID: Mapping[str, tuple[float, ...]] = {
-    "appearance_weight": (1.0, 3.0),
-    "appearance_sigma": (3.0, 8.0),
+    "appearance_weight": (0.3, 0.6, 1.0, 3.0),
+    "appearance_sigma": (2.0, 3.0, 8.0),
     "intensity_sigma": (0.05, 0.15),
     "smoothness_weight": (0.0, 1.0),
 }

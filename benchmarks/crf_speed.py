@@ -15,6 +15,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from statistics import median
 
 import numpy as np
@@ -24,13 +25,15 @@ from scipy import ndimage
 from benchmarks._table import report
 from napari_seg.data.samples import read_sample
 from napari_seg.imaging.normalise import intensity_range, rescale_intensity
-from napari_seg.inference.crf import PRELOAD, CrfParams, CrfSolver, iter_dense_crf
+from napari_seg.inference.crf import PRELOAD, CrfSolver, iter_dense_crf
 from napari_seg.inference.lattice import iter_mean_field
+from napari_seg.refine.crf import CRF_PRESETS
 from napari_seg.refine.crf_solver import solve_block
 from napari_seg.types import run
 from napari_seg.workers import Workers
 
-PARAMS = CrfParams()
+PARAMS = replace(CRF_PRESETS["nuclei"], foreground_only=False)
+"""Both kernels, and a wide halo."""
 _TICK_S = 0.005
 
 

@@ -11,8 +11,10 @@ import time
 from pathlib import Path
 
 import napari
+from napari._qt.dialogs.qt_notification import NapariQtNotification
 from PIL import Image
 from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QApplication
 
 from docs.correct_pictures import WINDOW_PX, side_by_side
 from napari_seg.gui.sample_data import axons
@@ -47,6 +49,9 @@ def make(images: Path) -> None:
         _wait(lambda: widget.refiner.preview.is_shown)
         QTest.qWait(500)
         side_by_side(before, _canvas(viewer)).save(images / "refine-before-after.png")
+        for notice in QApplication.allWidgets():
+            if isinstance(notice, NapariQtNotification):
+                notice.close()
         shot = viewer.screenshot(canvas_only=False, flash=False)[..., :3]
         Image.fromarray(shot).save(images / "refine-window.png")
         widget.refiner.set_on(False)

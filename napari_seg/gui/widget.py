@@ -95,12 +95,7 @@ class SegmentationWidget(QWidget):
         self.weigher = WeightsController(
             napari_viewer, self.weights_panel, JobPump(self).jobs, remembered
         )
-        self.controller.run_ended.connect(self._on_run_ended)
-        # A run may write into the very labels that a preview hides.
-        self.segment_panel.run_requested.connect(lambda: self.refiner.set_on(False))
-        settings = self.controller.settings.events
-        for emitter in (settings.threshold, settings.min_size_px, settings.advanced):
-            emitter.connect(self.refiner.refresh)
+        self._connect()
         self._lay_out()
         controllers = (
             self.refiner,
@@ -113,6 +108,14 @@ class SegmentationWidget(QWidget):
             # A bound method of this widget would be gone with it.
             self.destroyed.connect(controller.close)
             _close_on_quit(controller)
+
+    def _connect(self) -> None:
+        self.controller.run_ended.connect(self._on_run_ended)
+        # A run may write into the very labels that a preview hides.
+        self.segment_panel.run_requested.connect(lambda: self.refiner.set_on(False))
+        settings = self.controller.settings.events
+        for emitter in (settings.threshold, settings.min_size_px, settings.advanced):
+            emitter.connect(self.refiner.refresh)
 
     def _lay_out(self) -> None:
         tabs = QTabWidget()

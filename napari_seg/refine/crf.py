@@ -30,15 +30,15 @@ class CrfParams:
     all agree.
     """
 
-    appearance_weight: float = 1.0
+    appearance_weight: float = 0.6
     """How strongly pixels of like intensity nearby get the same class. 0 turns it
     off."""
-    appearance_sigma: float = 8.0
+    appearance_sigma: float = 2.0
     """How far apart such pixels may lie: the sigma of a Gaussian, in pixels (or um)."""
     intensity_sigma: float = 0.05
     """How unlike they may be: the sigma of a Gaussian, in units of the normalised
     image, where dark is 0 and bright is 1. Smaller follows weaker edges."""
-    smoothness_weight: float = 1.0
+    smoothness_weight: float = 0.0
     """How strongly neighbours get the same class, whatever the image. 0 turns it
     off."""
     smoothness_sigma: float = 1.5
@@ -127,21 +127,15 @@ def _demand(name: str, value: Any, low: float, remedy: str) -> None:
         raise ImageError(f"{name} is out of range", repr(value), remedy)
 
 
-_CAUTIOUS = CrfParams(foreground_only=True)
-_BOLD = CrfParams(
-    appearance_weight=3.0,
-    intensity_sigma=0.15,
-    smoothness_weight=1.0,
-    foreground_only=True,
-)
 CRF_PRESETS: dict[str, CrfParams] = {
-    "general": _CAUTIOUS,
-    "histology": _BOLD,
-    "tissue": CrfParams(),
+    "general": CrfParams(foreground_only=True),
+    "nuclei": CrfParams(1.0, 8.0, 0.05, 1.0, foreground_only=True),
+    "histology": CrfParams(3.0, 8.0, 0.15, 1.0, foreground_only=True),
+    "tissue": CrfParams(1.0, 3.0, 0.05, 1.0),
 }
-"""Settings by domain, chosen on training images (benchmarks/crf.py). The first is for
-instances of any kind, and scored best on fluorescent nuclei; the last is for classes
-that are regions by themselves."""
+"""Settings by domain, chosen on training images (benchmarks/crf.py). The first are the
+only ones that did no harm to axons; the last are for classes that are regions by
+themselves, and not chosen but guessed."""
 
 DEFAULT_PRESET = "general"
 
