@@ -17,6 +17,7 @@ from napari_seg.gui.panels.segment import SegmentPanel
 from napari_seg.gui.panels.train import TrainPanel
 from napari_seg.gui.panels.weights import WeightsPanel
 from napari_seg.gui.pump import JobPump
+from napari_seg.gui.review.controller import ReviewController
 from napari_seg.gui.training.controller import TrainController
 from napari_seg.gui.weights.controller import WeightsController
 from napari_seg.offload import Offload
@@ -74,6 +75,14 @@ class SegmentationWidget(QWidget):
             Offload(),
             remembered,
         )
+        self.reviewer = ReviewController(
+            napari_viewer,
+            self.correct_panel.review,
+            self.corrector,
+            self.controller,
+            JobPump(self).jobs,
+            remembered,
+        )
         self.trainer = TrainController(
             napari_viewer,
             self.train_panel,
@@ -87,8 +96,13 @@ class SegmentationWidget(QWidget):
         )
         self.controller.run_ended.connect(self._on_run_ended)
         self._lay_out()
-        controllers = (self.controller, self.corrector, self.trainer, self.weigher)
-        for controller in controllers:
+        for controller in (
+            self.reviewer,  # first: it listens to the others
+            self.controller,
+            self.corrector,
+            self.trainer,
+            self.weigher,
+        ):
             # A bound method of this widget would be gone with it.
             self.destroyed.connect(controller.close)
             _close_on_quit(controller)
@@ -118,6 +132,7 @@ class SegmentationWidget(QWidget):
         if has_moved and self.parent() is None and hasattr(self, "weigher"):
             self.controller.cancel()
             self.corrector.set_tool(None)
+            self.reviewer.stop()
             self.trainer.stop()
         return super().event(event)
 
@@ -131,6 +146,7 @@ class SegmentationWidget(QWidget):
         self.controller.form.choose_model(name)
 
     def _on_run_ended(self, state: JobState) -> None:
+        self.corrector.look_again()
         self.run_ended.emit(state)
 
 

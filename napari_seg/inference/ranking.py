@@ -115,8 +115,9 @@ def rank_by_entropy(segmentation: Segmentation) -> Ranking:
     Returns
     -------
     Ranking
-        An object's score is the mean entropy of its pixels; a plane's is its entropy
-        a pixel of likely foreground, so that empty planes are not the surest.
+        An object's score is the mean entropy of its pixels; a plane's is the mean
+        entropy of all pixels, weighed by how likely they are foreground: neither the
+        share of background nor faint doubt all over it decides.
     """
     return run(iter_rank_by_entropy(segmentation))
 
@@ -132,9 +133,10 @@ def iter_rank_by_entropy(
         yield Progress("rank", done, total)
         probabilities = np.asarray(segmentation.probabilities_of(plane))
         unsure = entropy(probabilities)
-        likely = float((1 - probabilities[0]).sum())
+        likely = 1 - probabilities[0]
         ids = _upright(labels, axes, plane)
-        score = min(float(unsure.sum()) / max(likely, 1), 1)
+        total_likely = float(likely.sum())
+        score = float((unsure * likely).sum()) / max(total_likely, 1e-6)
         tally.add(plane, object_table(ids, _nearest(unsure, ids.shape)), score)
     return tally.ranking()
 

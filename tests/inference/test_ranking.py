@@ -58,6 +58,22 @@ def test_planes_and_objects_of_a_stack_are_ranked_where_they_are_worst():
     assert ranking.next_plane(done={PlaneIndex(0, 1)}).plane == PlaneIndex(0, 0)
 
 
+def test_faint_doubt_about_the_background_does_not_drown_the_planes():
+    labels = np.zeros((2, 40, 40), np.int32)
+    labels[:, 4:8, 4:8] = 7
+    foreground = np.where(labels > 0, 0.99, 0.15)
+    foreground[1, 4:8, 4:8] = 0.5
+    ranking = rank_by_entropy(kept(labels, foreground, "ZYX"))
+    assert [p.plane.z for p in ranking.planes] == [1, 0]
+    assert ranking.planes[1].score < ranking.planes[0].score < 1
+
+
+def test_an_empty_plane_is_no_doubt():
+    empty = np.zeros((8, 8))
+    (plane,) = rank_by_entropy(kept(empty.astype(np.int32), empty)).planes
+    assert plane.score == 0
+
+
 def test_probabilities_of_another_resolution_are_laid_over_the_labels():
     labels = np.zeros((40, 40), np.int32)
     labels[4:12, 4:12], labels[24:32, 24:32] = 1, 2

@@ -12,6 +12,7 @@ from typing import Any
 
 from napari.components import ViewerModel
 from napari.layers import Labels
+from psygnal import Signal
 
 from napari_seg.errors import NapariSegError
 from napari_seg.gui.correction.choice import LabelsChoice
@@ -51,6 +52,9 @@ class CorrectController:
     report : callable, optional
         Takes an exception that is a fault of the program, not of the input.
     """
+
+    desk_changed = Signal()
+    """Other labels are corrected now, the same on another image, or none."""
 
     def __init__(
         self,
@@ -106,6 +110,10 @@ class CorrectController:
         # First, because the thread may be waiting for it.
         self._offload.close()
         self._jobs.close()
+
+    def look_again(self) -> None:
+        """Take in what a run has left beside the labels: its probabilities."""
+        self._open()
 
     def set_tool(self, tool: Tool | None) -> None:
         """Take a tool, or put it down; what waits is kept first."""
@@ -203,6 +211,7 @@ class CorrectController:
             self.set_tool(tool)
         self._show_desk()
         self._show_mode()
+        self.desk_changed.emit()
 
     def _is_same(self) -> bool:
         """Whether the desk still fits what is chosen."""
