@@ -123,7 +123,7 @@ class CorrectPanel(QWidget):
         inner = QVBoxLayout(self.work)
         inner.setContentsMargins(0, 0, 0, 0)
         inner.setSpacing(2 * SPACING_PX)
-        for widget in (self.tools, strokes, self.object, self.planes, self.review):
+        for widget in (self.review, self.tools, strokes, self.object, self.planes):
             inner.addWidget(widget)
         column = QVBoxLayout(self)
         column.setSpacing(SPACING_PX)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from napari_seg.gui import shortcuts
 from napari_seg.gui.forms import tooltip
@@ -14,7 +14,6 @@ from napari_seg.gui.panels.fields import wrapping_policy
 from napari_seg.gui.panels.keys import KeyButton
 from napari_seg.gui.panels.rows import Group
 
-_BAR_STEPS = 1000
 _DOC = (
     "How doubt is measured. Entropy is there at once: how undecided the network was "
     "about the object's pixels. Mirrored runs take twice as long as the first run: "
@@ -45,34 +44,24 @@ class ReviewStrip(QWidget):
         self.right = KeyButton("✓ Right", shortcuts.RIGHT)
         self.plane = KeyButton("Plane ▸", shortcuts.DOUBT_PLANE)
         self.image = KeyButton("Image ▸", shortcuts.DOUBT_IMAGE)
-        self.bar = QProgressBar()
         self.note = QLabel()
+        self._can_rank = False
         self._lay_out()
         self._connect()
         self.set_offers(can_rank=False, has_planes=False, has_images=False)
-        self.set_busy(None)
+        self.set_busy(False)
 
     def _lay_out(self) -> None:
-        self.bar.setTextVisible(False)
-        self.bar.setFixedHeight(8)
-        self.bar.setMaximum(_BAR_STEPS)
-        policy = self.bar.sizePolicy()
-        policy.setRetainSizeWhenHidden(True)
-        self.bar.setSizePolicy(policy)
         self.note.setWordWrap(True)
         self.note.setSizePolicy(wrapping_policy())
-        # Two lines always: text that comes and goes must not move the buttons.
-        self.note.setMinimumHeight(2 * self.note.fontMetrics().lineSpacing() + 4)
-        parts = [
+        self._rows = [
             _row(self.measure, self.rank),
             _row(self.back, self.next),
             _row(self.right, self.plane),
-            self.image,
-            self.note,
-            self.bar,
         ]
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
+        parts = [*self._rows, self.image, self.note]
         column.addWidget(Group("Next to correct", parts))
 
     def _connect(self) -> None:
@@ -106,23 +95,27 @@ class ReviewStrip(QWidget):
         has_images : bool
             Several open images were segmented.
         """
-        for button in (self.rank, self.back, self.next, self.right):
-            button.setEnabled(can_rank)
+        for row in self._rows:
+            row.setVisible(can_rank)
         self.plane.setVisible(has_planes)
-        self.plane.setEnabled(can_rank)
         self.image.setVisible(has_images)
+        self._can_rank = can_rank
+        self._show()
 
     def set_note(self, text: str) -> None:
-        """Say where the user is."""
+        """Say where the user is, or what went wrong."""
         if text != self.note.text():
             self.note.setText(text)
+        self._show()
 
-    def set_busy(self, fraction: float | None) -> None:
-        """Show how far a ranking is, 0..1; None: none is made."""
-        self.rank.set_word("Rank" if fraction is None else "Stop")
-        self.bar.setVisible(fraction is not None)
-        if fraction is not None:
-            self.bar.setValue(round(fraction * _BAR_STEPS))
+    def set_busy(self, is_busy: bool) -> None:
+        """Offer to stop a ranking."""
+        self.rank.set_word("Stop" if is_busy else "Rank")
+
+    def _show(self) -> None:
+        """Take no room where there is nothing to offer or to say."""
+        self.note.setVisible(bool(self.note.text()))
+        self.setVisible(self._can_rank or bool(self.note.text()))
 
     def _on_measure(self, index: int) -> None:
         self.measure_requested.emit(self.measure.itemData(index))

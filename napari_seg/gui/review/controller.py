@@ -34,9 +34,6 @@ from napari_seg.types import Progress
 
 _REMEMBERED = "review"
 _HINT = "Next goes to the object the network is least sure of."
-_NO_MEASURE = (
-    "Run a network on the image, or open other labels of it, to see what is doubtful."
-)
 
 
 class ReviewController:
@@ -193,7 +190,7 @@ class ReviewController:
             if self._desk is not None and self._desk.target.layer is layer:
                 (then or partial(self.step, 1))()
             else:
-                self._panel.set_note(_HINT if self.measure else _NO_MEASURE)
+                self._panel.set_note(_HINT if self.measure else "")
 
         job = Job(self._steps(desk, measure), on_done=done)
         is_network = measure == measures.MIRROR
@@ -235,7 +232,7 @@ class ReviewController:
         job.on_progress = self._on_progress
         job.on_error = self._fail
         self._ranking, self._ranked = job, layer
-        self._panel.set_busy(0.0)
+        self._panel.set_busy(True)
         self._panel.set_note("Ranking")
         if where is self._jobs:
             self._jobs.start(job)
@@ -245,11 +242,11 @@ class ReviewController:
 
     def _end(self) -> None:
         self._ranking = self._ranked = None
-        self._panel.set_busy(None)
+        self._panel.set_busy(False)
 
     def _on_progress(self, progress: Progress) -> None:
-        self._panel.set_busy(progress.fraction)
-        self._panel.set_note(progress.message or "Ranking")
+        what = progress.message or "Ranking"
+        self._panel.set_note(f"{what} · {progress.fraction:.0%}")
 
     def _on_images(self, found: Any) -> None:
         self._end()
@@ -293,13 +290,13 @@ class ReviewController:
             return
         self._show_offers()
         if self._ranking is None:
-            self._panel.set_note(_HINT if self.measure else _NO_MEASURE)
+            self._panel.set_note(_HINT if self.measure else "")
 
     def _on_layers(self) -> None:
         had = self.measure
         self._show_offers()
         if self._ranking is None and bool(had) != bool(self.measure):
-            self._panel.set_note(_HINT if self.measure else _NO_MEASURE)
+            self._panel.set_note(_HINT if self.measure else "")
 
     def _on_run_ended(self) -> None:
         self._on_layers()
