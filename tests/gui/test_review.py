@@ -391,6 +391,9 @@ def test_of_several_images_the_most_doubtful_comes_first(bench) -> None:
         "unsure": True,
     }
     assert bench.strip.note.endswith("1 of 2")
+    assert bench.centre == pytest.approx((19.5, 99.5))
+    _, width = bench.viewer.canvas.size
+    assert bench.viewer.scene.camera.zoom == pytest.approx(0.95 * width / 200, rel=0.01)
     bench.strip.image_requested.emit()
     bench.rest()
     assert bench.corrector.desk.target.layer is sure

@@ -12,6 +12,7 @@ from napari_seg.gui.correction.target import labels_axes
 from napari_seg.gui.jobs import JobGenerator
 from napari_seg.gui.layers import METADATA_KEY
 from napari_seg.gui.review import measures
+from napari_seg.gui.review.looking import look_at_layer
 from napari_seg.gui.review.order import Order
 from napari_seg.gui.review.words import image_note
 from napari_seg.types import Progress
@@ -84,6 +85,7 @@ class Images:
             if shown is not None:
                 shown.visible = True
         self._viewer.layers.selection.active = chosen
+        look_at_layer(self._viewer, chosen)
         mean, number = self._means[chosen][1], layers.index(chosen) + 1
         return image_note(chosen.name, mean, number, len(layers))
 

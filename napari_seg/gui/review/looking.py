@@ -6,11 +6,15 @@ from collections.abc import Mapping
 
 import numpy as np
 from napari.components import ViewerModel
+from napari.layers import Labels
 
 from napari_seg.gui.correction.target import Target
 from napari_seg.imaging.axes import PlaneIndex
 
-SMALLEST, BEST, LARGEST = 0.08, 0.15, 0.6
+FULL = 0.95
+"""Share of the canvas an image spans."""
+
+SMALLEST, BEST, LARGEST = 0.08, 0.15, 0.4
 """Share of the canvas an object may span before the zoom is changed, and then spans."""
 
 
@@ -54,6 +58,20 @@ def look_at(
     shown = list(viewer.dims.displayed)
     viewer.scene.camera.center = tuple(world[shown])
     _zoom_to(viewer, float(np.ptp(corners, axis=0)[shown].max()))
+
+
+def look_at_layer(viewer: ViewerModel, layer: Labels) -> None:
+    """Let a layer fill the canvas."""
+    shown = list(viewer.dims.displayed)
+    low_high = np.zeros((2, viewer.dims.ndim))
+    low_high[:, -layer.ndim :] = layer.extent.world
+    sides = np.ptp(low_high, axis=0)[shown]
+    camera = viewer.scene.camera
+    camera.center = tuple(low_high.mean(axis=0)[shown])
+    # Rows are on the vertical axis of the canvas.
+    width, height = viewer.canvas.size[1], viewer.canvas.size[0]
+    room = np.array([height, width]) / np.maximum(sides[-2:], 1e-12)
+    camera.zoom = FULL * float(room.min())
 
 
 def go_to_plane(viewer: ViewerModel, target: Target, plane: PlaneIndex) -> None:
