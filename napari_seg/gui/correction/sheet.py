@@ -14,23 +14,18 @@ from numpy.typing import NDArray
 
 from napari_seg.gui.correction.boxes import box_at, empty_box, holds, shifted
 from napari_seg.gui.correction.pigments import pigment_colormap
+from napari_seg.gui.own_layers import OWN_KEY
 from napari_seg.gui.repaint import repaint
 from napari_seg.gui.view import displayed_axes
 from napari_seg.imaging.deltas import Box, bounding_box
 
 LAYER_NAME = "correction preview"
-_METADATA_KEY = "napari_seg_ink"
 _WHOLE_PX = 1536
 """Up to this side the sheet is as large as the labels, and never has to move."""
 _WHOLE_BYTES = 512 * 2**20
 """Of a sheet over all planes. What was never drawn on takes no memory."""
 _MARGIN_PX = 256
 """Around what is drawn, where the sheet is not as large as the labels."""
-
-
-def is_sheet(layer: Any) -> bool:
-    """Whether a layer is for ink, and so nobody's labels."""
-    return _METADATA_KEY in layer.metadata
 
 
 class Sheet:
@@ -136,7 +131,7 @@ class Sheet:
         sheet = Labels(
             data,
             name=LAYER_NAME,
-            metadata={_METADATA_KEY: True},
+            metadata={OWN_KEY: "ink"},
             colormap=pigment_colormap(),
             opacity=1.0,
             units=self._labels.units,
