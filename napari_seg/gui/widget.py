@@ -75,14 +75,7 @@ class SegmentationWidget(QWidget):
             Offload(),
             remembered,
         )
-        self.reviewer = ReviewController(
-            napari_viewer,
-            self.correct_panel.review,
-            self.corrector,
-            self.controller,
-            JobPump(self).jobs,
-            remembered,
-        )
+        self.reviewer = self._make_reviewer(napari_viewer, remembered)
         self.trainer = TrainController(
             napari_viewer,
             self.train_panel,
@@ -106,6 +99,18 @@ class SegmentationWidget(QWidget):
             # A bound method of this widget would be gone with it.
             self.destroyed.connect(controller.close)
             _close_on_quit(controller)
+
+    def _make_reviewer(
+        self, viewer: napari.Viewer, remembered: Remembered
+    ) -> ReviewController:
+        return ReviewController(
+            viewer,
+            self.correct_panel.review,
+            self.corrector,
+            self.controller,
+            JobPump(self).jobs,
+            remembered,
+        )
 
     def _lay_out(self) -> None:
         tabs = QTabWidget()

@@ -10,10 +10,10 @@ import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Labels
 
-from napari_seg.gui.correction.sheet import is_sheet
 from napari_seg.gui.correction.target import Target, repeated_axis
 from napari_seg.gui.jobs import JobGenerator
 from napari_seg.gui.layers import METADATA_KEY
+from napari_seg.gui.own_layers import is_labels
 from napari_seg.types import Progress
 
 ENTROPY = "entropy"
@@ -85,7 +85,7 @@ def at_hand(labels: Any) -> Generator[Progress, None, list[np.ndarray]]:
 
 
 def _fits(layer: Any, target: Target) -> bool:
-    if not isinstance(layer, Labels) or is_sheet(layer) or layer.multiscale:
+    if not is_labels(layer) or layer.multiscale:
         return False
     return tuple(plain(layer).shape) == tuple(target.labels.shape)
 
