@@ -21,7 +21,7 @@ import csv
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +37,8 @@ from napari_seg.inference.ranking import (
     rank_by_entropy,
 )
 from napari_seg.inference.segment import iter_segment
-from napari_seg.models.checkpoint import Checkpoint, load_model
+from napari_seg.models.card import Card
+from napari_seg.models.checkpoint import Checkpoint, load_model, save_checkpoint
 from napari_seg.training.folders import pair_files
 from napari_seg.training.pairs import median_diameter
 from napari_seg.training.params import TrainParams
@@ -75,19 +76,19 @@ def mosaics(data: Path) -> dict[str, str]:
 
 
 def draw(
-    sources: Sequence[FileSource], fields: dict[str, str], pool: int, seed: int
+    sources: Sequence[FileSource], mosaic: dict[str, str], pool: int, seed: int
 ) -> Draw:
     """Deal the images; the judges share no field of view with the start set."""
     order = [sources[i] for i in np.random.default_rng(seed).permutation(len(sources))]
     start = order[:START]
-    known = {fields[s.image.stem] for s in start}
-    judges = [s for s in order[START:] if fields[s.image.stem] not in known][:JUDGES]
+    known = {mosaic[s.image.stem] for s in start}
+    judges = [s for s in order[START:] if mosaic[s.image.stem] not in known][:JUDGES]
     rest = [s for s in order[START:] if s not in judges]
     return Draw(start, judges, rest[:pool])
 
 
 def choose(
-    arm: str, names: Sequence[str], scores: dict[str, Any], fields: dict[str, str]
+    arm: str, names: Sequence[str], scores: dict[str, Any], mosaic: dict[str, str]
 ) -> list[str]:
     """Names in the order in which an arm wants them corrected."""
     if arm == "random":  # the pool lies in random order
@@ -101,8 +102,8 @@ def choose(
     taken: set[str] = set()
     firsts = []
     for name in order:
-        if fields[name] not in taken:
-            taken.add(fields[name])
+        if mosaic[name] not in taken:
+            taken.add(mosaic[name])
             firsts.append(name)
     return firsts + [name for name in order if name not in firsts]
 
@@ -124,19 +125,19 @@ def doubt(model: Checkpoint, source: FileSource) -> dict[str, float]:
 
 
 def teach(
-    dealt: Draw, more: Sequence[FileSource], out: Path, seed: int, **fields: Any
+    dealt: Draw, more: Sequence[FileSource], out: Path, seed: int, **more_params: Any
 ) -> Checkpoint:
     """Train on the start set and more."""
     learned = [replace(s, for_validation=False) for s in [*dealt.start, *more]]
     judges = [replace(s, for_validation=True) for s in dealt.judges]
     params = TrainParams.quick_cpu(
         minutes=None,
-        validate_every=fields["steps"],
+        validate_every=more_params["steps"],
         rehearse=(),  # the sample is of the same data set
         seed=seed,
         device="cpu",
         resume=True,
-        **fields,
+        **more_params,
     )
     run(iter_train([*learned, *judges], out, params))
     return load_model(out)
@@ -147,9 +148,9 @@ class Trial:
 
     def __init__(self, options: argparse.Namespace, seed: int) -> None:
         self.options, self.seed = options, seed
-        self.fields = mosaics(options.data)
+        self.mosaics = mosaics(options.data)
         sources = pair_files(options.data / SET / "train")
-        self.draw = draw(sources, self.fields, options.pool, seed)
+        self.draw = draw(sources, self.mosaics, options.pool, seed)
         self.out = options.cache / f"start-{options.start_steps}-{seed}.safetensors"
 
     def start(self) -> dict[str, float]:
@@ -167,6 +168,21 @@ class Trial:
             file.write_text(json.dumps(self.judge(model)))
         scores: dict[str, float] = json.loads(file.read_text())
         return scores
+
+    def untuned(self) -> Path:
+        """Write the weak model with the thresholds it had before they were tuned.
+
+        They were tuned on the judges. A model that goes on from it is judged before
+        its own are tuned, would look the worse for it, and be dropped.
+        """
+        file = self.out.with_name(f"untuned-{self.out.name}")
+        if not file.is_file():
+            model = load_model(self.out)
+            plain = {f.name: f.default for f in fields(Card)}
+            names = ("threshold", "seed_threshold", "smallest_px")
+            card = replace(model.card, **{name: plain[name] for name in names})
+            save_checkpoint(file, model.network, card)
+        return file
 
     def judge(self, model: Checkpoint) -> dict[str, float]:
         """Score a model on the validation images."""
@@ -196,7 +212,7 @@ class Trial:
             return dict(json.loads(file.read_text()))
         before, doubts = self.start(), self.rank()
         named = {s.image.stem: s for s in self.draw.pool}
-        chosen = choose(arm, list(named), doubts, self.fields)[: options.correct]
+        chosen = choose(arm, list(named), doubts, self.mosaics)[: options.correct]
         started = time.process_time()
         model = teach(
             self.draw,
@@ -204,14 +220,14 @@ class Trial:
             out,
             self.seed,
             steps=options.steps,
-            init=self.out,
+            init=self.untuned(),
         )
         result = {
             "arm": arm,
             "seed": self.seed,
             "chosen": chosen,
             "objects": sum(doubts[name]["objects"] for name in chosen),
-            "fields": len({self.fields[name] for name in chosen}),
+            "fields": len({self.mosaics[name] for name in chosen}),
             "before": before,
             "after": self.judge(model),
             "processor_seconds": time.process_time() - started,
