@@ -45,7 +45,7 @@ RANGE = Shortcut("R", "Carry the selected object through a range of planes")
 INTERPOLATE = Shortcut("Shift+I", "Fill the planes between those that were drawn")
 DOUBT = Shortcut(".", "Go to the next doubtful object")
 DOUBT_BACK = Shortcut(",", "Go back to the doubtful object before")
-RIGHT = Shortcut("Shift+R", "Call the selected object right: lock it, and go on")
+ACCEPT = Shortcut("Shift+A", "Accept the selected object: lock it, and go on")
 DOUBT_PLANE = Shortcut("Shift+P", "Go to the next doubtful plane")
 DOUBT_IMAGE = Shortcut("Shift+F", "Go to the next doubtful one of the open images")
 RANK = Shortcut("Shift+U", "Rank the objects by doubt anew, or stop that")
@@ -54,7 +54,7 @@ CORRECTION: tuple[Shortcut, ...] = (
     OBJECT, SPLIT, MERGE, DELETE, LOCK, PICK, SIGN, VOLUME, COMMIT, DISCARD,
     NEW_LABELS, NEW, FREE_ID, FILL, SMOOTH, LARGEST, LOCK_SELECTED, DELETE_SELECTED,
     PREVIOUS, NEXT, THROUGH, RANGE, INTERPOLATE,
-    DOUBT, DOUBT_BACK, RIGHT, DOUBT_PLANE, DOUBT_IMAGE, RANK,
+    DOUBT, DOUBT_BACK, ACCEPT, DOUBT_PLANE, DOUBT_IMAGE, RANK,
 )  # fmt: skip
 """The Correct panel's, in the order of the guide."""
 

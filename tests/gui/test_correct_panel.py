@@ -163,7 +163,7 @@ KEYS = {
 REVIEW_KEYS = {
     shortcuts.DOUBT: ("step_requested", 1),
     shortcuts.DOUBT_BACK: ("step_requested", -1),
-    shortcuts.RIGHT: ("right_requested",),
+    shortcuts.ACCEPT: ("accept_requested",),
     shortcuts.DOUBT_PLANE: ("plane_requested",),
     shortcuts.DOUBT_IMAGE: ("image_requested",),
     shortcuts.RANK: ("rank_requested",),

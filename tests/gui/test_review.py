@@ -29,7 +29,7 @@ class FakeStrip:
     """Has the signals of the strip, and remembers what it was told."""
 
     step_requested = Signal(int)
-    right_requested = Signal()
+    accept_requested = Signal()
     plane_requested = Signal()
     image_requested = Signal()
     rank_requested = Signal()
@@ -227,10 +227,10 @@ def test_an_edit_that_is_undone_brings_the_object_back(bench) -> None:
     assert bench.object_id == 4
 
 
-def test_right_locks_the_object_and_goes_on(bench) -> None:
+def test_accept_locks_the_object_and_goes_on(bench) -> None:
     layer = bench.open(row_of_objects(), DOUBT)
     bench.next()
-    bench.strip.right_requested.emit()
+    bench.strip.accept_requested.emit()
     bench.rest()
     assert layer.metadata[METADATA_KEY]["locked"] == [2]
     assert bench.object_id == 4
@@ -238,9 +238,9 @@ def test_right_locks_the_object_and_goes_on(bench) -> None:
     assert bench.object_id == 4  # what is locked is not offered again
 
 
-def test_right_without_an_object_says_so(bench) -> None:
+def test_accept_without_an_object_says_so(bench) -> None:
     bench.open(row_of_objects(), DOUBT)
-    bench.strip.right_requested.emit()
+    bench.strip.accept_requested.emit()
     bench.rest()
     assert bench.strip.note == "Select an object first, or press Next."
     assert not bench.corrector.desk.locks.ids

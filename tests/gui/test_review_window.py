@@ -67,7 +67,7 @@ def test_keys_lead_from_object_to_object_past_the_locked(window) -> None:
     assert window.note == "Object 2 · doubt 1.00 · 1 of 4"
     assert window.layer.data[window.pixel_in_the_middle()] == 2
     assert window.layer.selected_label == 2
-    window.key("Shift+R")
+    window.key("Shift+A")
     assert window.layer.metadata[METADATA_KEY]["locked"] == [2]
     assert window.layer.data[window.pixel_in_the_middle()] == 4
     window.key(".")

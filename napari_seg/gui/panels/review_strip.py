@@ -27,7 +27,7 @@ class ReviewStrip(QWidget):
 
     step_requested = Signal(int)
     """1 is on, -1 is back."""
-    right_requested = Signal()
+    accept_requested = Signal()
     plane_requested = Signal()
     image_requested = Signal()
     rank_requested = Signal()
@@ -41,7 +41,7 @@ class ReviewStrip(QWidget):
         self.rank = KeyButton("Rank", shortcuts.RANK)
         self.back = KeyButton("◂ Back", shortcuts.DOUBT_BACK)
         self.next = KeyButton("Next ▸", shortcuts.DOUBT)
-        self.right = KeyButton("✓ Right", shortcuts.RIGHT)
+        self.accept = KeyButton("✓ Accept", shortcuts.ACCEPT)
         self.plane = KeyButton("Plane ▸", shortcuts.DOUBT_PLANE)
         self.image = KeyButton("Image ▸", shortcuts.DOUBT_IMAGE)
         self.note = QLabel()
@@ -57,7 +57,7 @@ class ReviewStrip(QWidget):
         self._rows = [
             _row(self.measure, self.rank),
             _row(self.back, self.next),
-            _row(self.right, self.plane),
+            _row(self.accept, self.plane),
         ]
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
@@ -69,7 +69,7 @@ class ReviewStrip(QWidget):
         self.back.clicked.connect(lambda: self.step_requested.emit(-1))
         self.next.clicked.connect(lambda: self.step_requested.emit(1))
         for button, signal in (
-            (self.right, self.right_requested),
+            (self.accept, self.accept_requested),
             (self.plane, self.plane_requested),
             (self.image, self.image_requested),
             (self.rank, self.rank_requested),

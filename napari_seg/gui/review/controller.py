@@ -128,7 +128,7 @@ class ReviewController:
         done = partial(self._show_offer, desk, order, way)
         self._jobs.start(Job(steps, on_done=done, on_error=self._tell, poll_s=0.02))
 
-    def right(self) -> None:
+    def accept(self) -> None:
         """Lock the object in hand and go on."""
         desk = self._desk
         if desk is None:
@@ -324,7 +324,7 @@ class ReviewController:
     def _connect(self) -> None:
         panel = self._panel
         panel.step_requested.connect(self.step)
-        panel.right_requested.connect(self.right)
+        panel.accept_requested.connect(self.accept)
         panel.plane_requested.connect(self.step_plane)
         panel.image_requested.connect(self.step_image)
         panel.rank_requested.connect(self.rank)
