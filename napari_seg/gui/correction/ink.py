@@ -46,6 +46,7 @@ class Ink:
         self._sheet = Sheet(viewer, layer)
         self._strokes: list[tuple[Stroke, Box]] = []
         self._preview: tuple[NDArray[np.uint8], Box] | None = None
+        self._is_blank = True
         viewer.dims.events.ndisplay.connect(self._on_ndisplay)
 
     @staticmethod
@@ -152,7 +153,10 @@ class Ink:
 
     def _draw(self, boxes: Sequence[Box]) -> None:
         """Draw what lies in these boxes of the labels anew."""
-        if not all(self._sheet.holds(box) for box in self._drawn()):
+        drawn = self._drawn()
+        # A blank sheet begins anew, so that it is no larger than it has to be.
+        begins, self._is_blank = self._is_blank and bool(drawn), not drawn
+        if begins or not all(self._sheet.holds(box) for box in drawn):
             self._sheet.place(self._needed(), self._paint)
             return
         for box in boxes:

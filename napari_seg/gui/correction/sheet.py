@@ -14,18 +14,17 @@ from numpy.typing import NDArray
 
 from napari_seg.gui.correction.boxes import box_at, empty_box, holds, shifted
 from napari_seg.gui.correction.pigments import pigment_colormap
-from napari_seg.gui.repaint import repaint
+from napari_seg.gui.own_layers import add_unselected
+from napari_seg.gui.repaint import repaint, swap_data
 from napari_seg.gui.view import displayed_axes
 from napari_seg.imaging.deltas import Box, bounding_box
 
 LAYER_NAME = "correction preview"
 _METADATA_KEY = "napari_seg_ink"
-_WHOLE_PX = 1536
-"""Up to this side the sheet is as large as the labels, and never has to move."""
+_MARGIN_PX = 96
+"""At least so far the sheet goes on around what is drawn, to move seldom."""
 _WHOLE_BYTES = 512 * 2**20
 """Of a sheet over all planes. What was never drawn on takes no memory."""
-_MARGIN_PX = 256
-"""Around what is drawn, where the sheet is not as large as the labels."""
 
 
 def is_sheet(layer: Any) -> bool:
@@ -36,9 +35,10 @@ def is_sheet(layer: Any) -> bool:
 class Sheet:
     """A labels layer of pigments over a labels layer of objects.
 
-    Only pixels that change are sent to the screen, which takes about a millisecond.
-    Moving the sheet takes ten: it is as large as the labels where they are small, and
-    grows with a margin where they are large.
+    It lies only around what is drawn, for every pixel of a layer costs time in every
+    frame, whether it shows anything or not. Only pixels that change are sent to the
+    screen, which takes about a millisecond; moving the sheet takes five. So it has a
+    margin that grows with what is drawn, and a long stroke moves it a few times.
 
     Parameters
     ----------
@@ -103,11 +103,8 @@ class Sheet:
         self._start = np.array([s.start for s in box], np.intp)
         if self.layer is None:
             self._add(data)
-            return
-        # One change of its extent instead of two, for the whole window follows it.
-        with self.layer.events.blocker_all():
-            self.layer.data = data
-        self.layer.translate = self._transform()["translate"]
+        else:
+            swap_data(self.layer, data, self._transform()["translate"])
 
     def _plan(self, needed: Box | None) -> Box:
         """Return where the sheet should be, so that it seldom has to move."""
@@ -117,13 +114,10 @@ class Sheet:
             # There all of the sheet is rendered, so the less the better.
             return tuple(place)
         shown = displayed_axes(self._viewer, self._labels)
-        for axis in shown:
-            low, high = place[axis].start - _MARGIN_PX, place[axis].stop + _MARGIN_PX
-            is_small = shape[axis] <= _WHOLE_PX
-            place[axis] = slice(
-                0 if is_small else max(0, low),
-                shape[axis] if is_small else min(shape[axis], high),
-            )
+        for axis in shown if needed is not None else ():
+            start, stop = place[axis].start, place[axis].stop
+            margin = max(_MARGIN_PX, (stop - start) // 2)
+            place[axis] = slice(max(0, start - margin), min(shape[axis], stop + margin))
         for axis in (i for i in reversed(range(len(shape))) if i not in shown):
             whole = [*place[:axis], slice(0, shape[axis]), *place[axis + 1 :]]
             if np.prod([float(s.stop - s.start) for s in whole]) <= _WHOLE_BYTES:
@@ -131,8 +125,6 @@ class Sheet:
         return tuple(place)
 
     def _add(self, data: NDArray[np.uint8]) -> None:
-        selection = self._viewer.layers.selection
-        active, selected = selection.active, set(selection)
         sheet = Labels(
             data,
             name=LAYER_NAME,
@@ -145,11 +137,8 @@ class Sheet:
         )
         # What a brush changed here would be nobody's.
         sheet.editable = False
-        self._viewer.layers.append(sheet)
+        add_unselected(self._viewer, sheet)
         self.layer = sheet
-        # napari selects what is new, but the user goes on with what she had.
-        selection.active = active
-        selection.update(selected)
 
     def _transform(self) -> dict[str, Any]:
         """Return what puts the sheet where it belongs on the labels."""
