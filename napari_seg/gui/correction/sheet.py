@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
@@ -21,8 +22,10 @@ from napari_seg.imaging.deltas import Box, bounding_box
 
 LAYER_NAME = "correction preview"
 _METADATA_KEY = "napari_seg_ink"
-_MARGIN_PX = 96
+_MARGIN_PX = 160
 """At least so far the sheet goes on around what is drawn, to move seldom."""
+_STEP_PX = 128
+"""Its sides are multiples of this: a texture of the same size need not be remade."""
 _WHOLE_BYTES = 512 * 2**20
 """Of a sheet over all planes. What was never drawn on takes no memory."""
 
@@ -53,6 +56,7 @@ class Sheet:
         self._labels = labels
         self.layer: Labels | None = None
         self._start = np.zeros(labels.ndim, np.intp)
+        self._was_shown = False
         viewer.layers.events.removed.connect(self._on_removed)
         self._place_events = [
             getattr(labels.events, name)
@@ -77,6 +81,23 @@ class Sheet:
             return False
         return holds(box_at(self._start, self.layer.data.shape), box)
 
+    def show(self) -> None:
+        """Let a new sheet be seen; later on the user may hide it.
+
+        The first frame with it takes 60 ms longer, and so does adding it: apart, they
+        stall the window less.
+        """
+        if self.layer is not None and not self._was_shown:
+            self._was_shown = True
+            self.layer.visible = True
+
+    def suits(self, box: Box) -> bool:
+        """Whether a box is on the sheet, which is no larger than a new one would be."""
+        if self.layer is None or not self.holds(box):
+            return False
+        planned = tuple(s.stop - s.start for s in self._plan(box))
+        return bool(self.layer.data.shape == planned)
+
     def write(self, box: Box, pigments: NDArray[np.uint8]) -> None:
         """Show other pigments in a box of the labels that is on the sheet."""
         assert self.layer is not None
@@ -85,7 +106,8 @@ class Sheet:
         changed = bounding_box(pigments != there)
         if changed[0].stop > changed[0].start:
             there[changed] = pigments[changed]
-            repaint(self.layer, shifted(changed, [s.start for s in own]))
+            with self._unlisted():
+                repaint(self.layer, shifted(changed, [s.start for s in own]))
 
     def place(self, needed: Box | None, paint: Callable[[NDArray, Box], None]) -> None:
         """Let the sheet cover a box of the labels.
@@ -104,7 +126,8 @@ class Sheet:
         if self.layer is None:
             self._add(data)
         else:
-            swap_data(self.layer, data, self._transform()["translate"])
+            with self._unlisted():
+                swap_data(self.layer, data, self._transform()["translate"])
 
     def _plan(self, needed: Box | None) -> Box:
         """Return where the sheet should be, so that it seldom has to move."""
@@ -114,10 +137,8 @@ class Sheet:
             # There all of the sheet is rendered, so the less the better.
             return tuple(place)
         shown = displayed_axes(self._viewer, self._labels)
-        for axis in shown if needed is not None else ():
-            start, stop = place[axis].start, place[axis].stop
-            margin = max(_MARGIN_PX, (stop - start) // 2)
-            place[axis] = slice(max(0, start - margin), min(shape[axis], stop + margin))
+        for axis in shown:
+            place[axis] = _with_margin(place[axis], shape[axis])
         for axis in (i for i in reversed(range(len(shape))) if i not in shown):
             whole = [*place[:axis], slice(0, shape[axis]), *place[axis + 1 :]]
             if np.prod([float(s.stop - s.start) for s in whole]) <= _WHOLE_BYTES:
@@ -131,6 +152,7 @@ class Sheet:
             metadata={_METADATA_KEY: True},
             colormap=pigment_colormap(),
             opacity=1.0,
+            visible=False,
             units=self._labels.units,
             axis_labels=self._labels.axis_labels,
             **self._transform(),
@@ -138,7 +160,14 @@ class Sheet:
         # What a brush changed here would be nobody's.
         sheet.editable = False
         add_unselected(self._viewer, sheet)
-        self.layer = sheet
+        self.layer, self._was_shown = sheet, False
+
+    def _unlisted(self) -> AbstractContextManager[None]:
+        """Return a context in which the list of layers hears of no event of a layer.
+
+        It would paint itself anew for each, though it shows nothing of this one.
+        """
+        return self._viewer.layers.events.blocker_all()
 
     def _transform(self) -> dict[str, Any]:
         """Return what puts the sheet where it belongs on the labels."""
@@ -162,6 +191,15 @@ class Sheet:
     def _on_removed(self, event: Any) -> None:
         if event.value is self.layer:
             self.layer = None
+
+
+def _with_margin(part: slice, size: int) -> slice:
+    """Return one side of a sheet around one side of a box, within the labels."""
+    length = part.stop - part.start
+    wanted = length + 2 * max(_MARGIN_PX, length // 2)
+    side = min(size, -(-wanted // _STEP_PX) * _STEP_PX)
+    low = min(max(0, (part.start + part.stop - side) // 2), size - side)
+    return slice(low, low + side)
 
 
 def _untouched(shape: Sequence[int]) -> NDArray[np.uint8]:
