@@ -11,11 +11,12 @@ from napari.layers import Labels
 
 from napari_seg.gui.correction import pigments
 from napari_seg.gui.correction.ink import Ink
+from napari_seg.gui.own_layers import is_own
 from napari_seg.imaging.deltas import make_edit
 
 
 def sheet_of(viewer: ViewerModel) -> Labels:
-    (sheet,) = [layer for layer in viewer.layers if Ink.owns(layer)]
+    (sheet,) = [layer for layer in viewer.layers if is_own(layer)]
     return sheet
 
 

@@ -18,7 +18,7 @@ from napari_seg.gui.correction.boxes import (
     within,
 )
 from napari_seg.gui.correction.pigments import change_pigments, part_of, part_pigments
-from napari_seg.gui.correction.sheet import Sheet, is_sheet
+from napari_seg.gui.correction.sheet import Sheet
 from napari_seg.gui.jobs import Jobs
 from napari_seg.gui.view import displayed_axes
 from napari_seg.imaging.deltas import Box, LabelEdit
@@ -53,11 +53,6 @@ class Ink:
         self._is_blank = True
         self._is_closed = False
         viewer.dims.events.ndisplay.connect(self._on_ndisplay)
-
-    @staticmethod
-    def owns(layer: Any) -> bool:
-        """Whether a layer was made to draw on, and so is nobody's labels."""
-        return is_sheet(layer)
 
     def prepare(self) -> bool:
         """Do a part of what the first stroke would have to wait for.

@@ -15,24 +15,18 @@ from numpy.typing import NDArray
 
 from napari_seg.gui.correction.boxes import box_at, empty_box, holds, shifted
 from napari_seg.gui.correction.pigments import pigment_colormap
-from napari_seg.gui.own_layers import add_unselected
+from napari_seg.gui.own_layers import OWN_KEY, add_unselected
 from napari_seg.gui.repaint import repaint, swap_data
 from napari_seg.gui.view import displayed_axes
 from napari_seg.imaging.deltas import Box, bounding_box
 
 LAYER_NAME = "correction preview"
-_METADATA_KEY = "napari_seg_ink"
 _MARGIN_PX = 160
 """At least so far the sheet goes on around what is drawn, to move seldom."""
 _STEP_PX = 128
 """Its sides are multiples of this: a texture of the same size need not be remade."""
 _WHOLE_BYTES = 512 * 2**20
 """Of a sheet over all planes. What was never drawn on takes no memory."""
-
-
-def is_sheet(layer: Any) -> bool:
-    """Whether a layer is for ink, and so nobody's labels."""
-    return _METADATA_KEY in layer.metadata
 
 
 class Sheet:
@@ -149,7 +143,7 @@ class Sheet:
         sheet = Labels(
             data,
             name=LAYER_NAME,
-            metadata={_METADATA_KEY: True},
+            metadata={OWN_KEY: "ink"},
             colormap=pigment_colormap(),
             opacity=1.0,
             visible=False,
