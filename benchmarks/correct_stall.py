@@ -8,8 +8,8 @@ then all is undone. Needs a display::
     xvfb-run -a -s "-screen 0 1600x1000x24" python -m benchmarks.correct_stall
 
 The rows: nothing happening; napari's own brush; taking a tool for the first time; our
-strokes cut in the plane shown; our strokes cut through the volume; undo. How long a frame
-takes hangs on what else the machine does, so compare with napari's brush. With
+strokes cut in the plane shown; our strokes cut through the volume; undo. How long a
+frame takes hangs on what else the machine does, so compare with napari's brush. With
 ``LP_NUM_THREADS=0`` in the environment software OpenGL draws on the main thread, and
 ``busy`` is the processor time of whole frames, which depends on it less.
 """
