@@ -17,6 +17,7 @@ from napari_seg.gui.panels.segment import SegmentPanel
 from napari_seg.gui.panels.train import TrainPanel
 from napari_seg.gui.panels.weights import WeightsPanel
 from napari_seg.gui.pump import JobPump
+from napari_seg.gui.review.controller import ReviewController
 from napari_seg.gui.training.controller import TrainController
 from napari_seg.gui.weights.controller import WeightsController
 from napari_seg.offload import Offload
@@ -74,6 +75,7 @@ class SegmentationWidget(QWidget):
             Offload(),
             remembered,
         )
+        self.reviewer = self._make_reviewer(napari_viewer, remembered)
         self.trainer = TrainController(
             napari_viewer,
             self.train_panel,
@@ -87,11 +89,28 @@ class SegmentationWidget(QWidget):
         )
         self.controller.run_ended.connect(self._on_run_ended)
         self._lay_out()
-        controllers = (self.controller, self.corrector, self.trainer, self.weigher)
-        for controller in controllers:
+        for controller in (
+            self.reviewer,  # first: it listens to the others
+            self.controller,
+            self.corrector,
+            self.trainer,
+            self.weigher,
+        ):
             # A bound method of this widget would be gone with it.
             self.destroyed.connect(controller.close)
             _close_on_quit(controller)
+
+    def _make_reviewer(
+        self, viewer: napari.Viewer, remembered: Remembered
+    ) -> ReviewController:
+        return ReviewController(
+            viewer,
+            self.correct_panel.review,
+            self.corrector,
+            self.controller,
+            JobPump(self).jobs,
+            remembered,
+        )
 
     def _lay_out(self) -> None:
         tabs = QTabWidget()
@@ -118,6 +137,7 @@ class SegmentationWidget(QWidget):
         if has_moved and self.parent() is None and hasattr(self, "weigher"):
             self.controller.cancel()
             self.corrector.set_tool(None)
+            self.reviewer.stop()
             self.trainer.stop()
         return super().event(event)
 
@@ -131,6 +151,7 @@ class SegmentationWidget(QWidget):
         self.controller.form.choose_model(name)
 
     def _on_run_ended(self, state: JobState) -> None:
+        self.corrector.look_again()
         self.run_ended.emit(state)
 
 

@@ -8,7 +8,7 @@ from napari.layers import Image, Labels
 from psygnal import Signal
 
 from napari_seg.errors import ImageError, NapariSegError
-from napari_seg.gui.correction.target import fitting_images, make_target
+from napari_seg.gui.correction.target import Target, fitting_images, make_target
 from napari_seg.gui.layer_watch import LayerWatch
 from napari_seg.gui.layers import (
     METADATA_KEY,
@@ -83,6 +83,14 @@ class LabelsChoice:
         if self.image_name == ALL_SHOWN:
             return [image for image in fitting if image.visible] or fitting[:1]
         return [image for image in fitting if image.name == self.image_name][:1]
+
+    def is_still(self, target: Target) -> bool:
+        """Whether a target is what is chosen, as it is now."""
+        return (
+            target.layer is self.layer
+            and target.images == tuple(self.images())
+            and target.is_current()
+        )
 
     def problem(self) -> str:
         """Say what keeps the labels from being corrected; empty if nothing does."""
