@@ -21,7 +21,7 @@ from napari_seg.gui.correction.desk import Desk
 from napari_seg.gui.correction.elsewhere import Elsewhere
 from napari_seg.gui.correction.gesture import Gesture, StrokeInput
 from napari_seg.gui.correction.hands import Hand, make_hands, pick
-from napari_seg.gui.correction.ink import Ink
+from napari_seg.gui.correction.ink import Ink, prepare_soon
 from napari_seg.gui.correction.showing import show_desk, show_mode, show_pending
 from napari_seg.gui.correction.stroking import ObjectHand
 from napari_seg.gui.correction.target import make_target
@@ -124,7 +124,7 @@ class CorrectController:
             self._input.set_tool(tool)
         if tool is not None and tool.is_brush and self._ink is not None:
             self._offload.start()
-            self._ink.prepare()
+            prepare_soon(self._ink, self._jobs)
         self._panel.set_tool(tool)
         self._show_pending()
 
