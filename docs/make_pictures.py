@@ -12,7 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from docs import correct_pictures, train_pictures
+from docs import correct_pictures, refine_pictures, train_pictures
 
 IMAGES = Path(__file__).parent / "images"
 
@@ -33,6 +33,7 @@ def main() -> None:
         shutil.copy(Path(folder) / "overlay.png", IMAGES / "overlay.png")
     correct_pictures.make(IMAGES)
     train_pictures.make(IMAGES)
+    refine_pictures.make(IMAGES)
 
 
 if __name__ == "__main__":

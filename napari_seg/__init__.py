@@ -14,6 +14,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from napari_seg.imaging.metrics import evaluate as evaluate
     from napari_seg.imaging.weightmap import border_weight_map as border_weight_map
+    from napari_seg.inference.crf import dense_crf as dense_crf
     from napari_seg.inference.result import Segmentation as Segmentation
     from napari_seg.inference.segment import segment as segment
     from napari_seg.models.catalogue import list_models as list_models
@@ -28,6 +29,7 @@ _HOMES = {
     "Segmentation": "napari_seg.inference.result",
     "border_weight_map": "napari_seg.imaging.weightmap",
     "build_network": "napari_seg.models.registry",
+    "dense_crf": "napari_seg.inference.crf",
     "evaluate": "napari_seg.imaging.metrics",
     "graph_cut": "napari_seg.refine.graphcut",
     "list_models": "napari_seg.models.catalogue",
@@ -42,6 +44,7 @@ __all__ = [
     "__version__",
     "border_weight_map",
     "build_network",
+    "dense_crf",
     "evaluate",
     "graph_cut",
     "list_models",

@@ -36,8 +36,8 @@ PACKAGE = __name__.partition(".")[0]
 PRELOAD = (f"{PACKAGE}.refine.solver",)
 """Imported by the helper as it starts, so that the first cut need not wait."""
 
-_NICENESS = 5
-"""Of the helper, where the system knows such a thing."""
+NICENESS = 5
+"""Of a helper beside a window, where the system knows such a thing."""
 
 _BOOT = (
     "import json, sys; path, *rest = json.loads(sys.argv[1]); sys.path[:] = path; "
@@ -57,10 +57,15 @@ class Offload:
     ----------
     preload : sequence of str, optional
         Modules that the helper imports as it starts.
+    niceness : int, optional
+        How readily it lets others use the processor, 0 to 19.
     """
 
-    def __init__(self, preload: Sequence[str] = PRELOAD) -> None:
+    def __init__(
+        self, preload: Sequence[str] = PRELOAD, niceness: int = NICENESS
+    ) -> None:
         self._preload = tuple(preload)
+        self._niceness = niceness
         self._turn = threading.Lock()
         self._state = threading.Lock()
         self._helper: _Helper | None = None
@@ -151,19 +156,19 @@ class Offload:
         if self._helper is None or not self._helper.is_alive:
             if self._helper is not None:
                 self._helper.end()
-            self._helper = _Helper(self._preload)
+            self._helper = _Helper(self._preload, self._niceness)
         return self._helper
 
 
 class _Helper:
     """One process, and the pipes and memory shared with it."""
 
-    def __init__(self, preload: Sequence[str]) -> None:
+    def __init__(self, preload: Sequence[str], niceness: int) -> None:
         self.stopped_by = ""
         self._requests, self._answers = Segment(), Segment()
         handles = [self._requests.handle, self._answers.handle]
         path = [str(entry) or os.getcwd() for entry in sys.path]
-        options = json.dumps([path, *handles, list(preload)])
+        options = json.dumps([path, *handles, list(preload), niceness])
         if not sys.executable:
             raise OffloadError("No Python interpreter is known to start a helper with")
         no_window = getattr(subprocess, "CREATE_NO_WINDOW", 0)
@@ -249,7 +254,9 @@ def echo(value: Any, pause_s: float = 0.0) -> Any:
     return value
 
 
-def serve(requests: Handle, answers: Handle, preload: Sequence[str]) -> None:
+def serve(
+    requests: Handle, answers: Handle, preload: Sequence[str], niceness: int
+) -> None:
     """Answer the calls of the process that started this one, until it ends.
 
     A thread calculates, so that this one notices the end of the other process.
@@ -258,7 +265,7 @@ def serve(requests: Handle, answers: Handle, preload: Sequence[str]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(os, "nice"):
         # Where processors are few, the window that waits is drawn first.
-        os.nice(_NICENESS)
+        os.nice(niceness)
     source, sink = (os.fdopen(os.dup(n), mode) for n, mode in ((0, "rb"), (1, "wb")))
     with open(os.devnull, "r+b") as nowhere:
         # Whatever a library prints must not end up among the answers.

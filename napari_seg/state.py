@@ -212,6 +212,14 @@ class Remembered:
             raise
 
 
+class RefineScope(enum.Enum):
+    """Which labels get refined outlines."""
+
+    PLANE = "This plane"
+    STACK = "Whole stack"
+    OBJECT = "Selected object"
+
+
 @dataclass(frozen=True)
 class CorrectSettings:
     """What the Correct panel remembers."""

@@ -19,11 +19,13 @@ import napari_seg
 from napari_seg.cli import main
 from napari_seg.data.io import read_image, read_labels, write_labels
 from napari_seg.data.samples import read_sample_truth
+from napari_seg.imaging.instances import InstanceParams, probabilities_to_labels
 from napari_seg.imaging.metrics import evaluate
 from napari_seg.models.card import Card, read_card
 from napari_seg.models.catalogue import find_checkpoint
 from napari_seg.models.checkpoint import save_checkpoint
 from napari_seg.models.registry import build_network
+from napari_seg.refine.crf import CrfParams
 from napari_seg.training.curve import read_curve
 
 CENTRES = [(20, 20), (20, 60), (60, 40), (70, 80)]
@@ -119,6 +121,46 @@ def test_segment_json_is_one_object_on_stdout(
     assert result["diameter_px"] == 16
     assert result["spacing_um"] == [0.25, 0.25]
     assert len(result["provenance"]["sha256"]) == 64
+
+
+def test_segment_crf_is_what_dense_crf_does(
+    run: Run, image: Path, model: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "crf"
+    clean = tifffile.imread(image)
+    noise = np.random.default_rng(0).normal(0, 0.3 * np.ptp(clean), clean.shape)
+    noisy = np.clip(clean + noise, 0, np.iinfo(clean.dtype).max).astype(clean.dtype)
+    image = tmp_path / "noisy.tif"
+    tifffile.imwrite(image, noisy)
+    options = ("--model", model, "--out", out, "--diameter", 16)
+    done = run("segment", image, *options, "--crf", "--json")
+    assert done.code == 0
+    (result,) = json.loads(done.out)["results"]
+    params = CrfParams(foreground_only=True)
+    assert result["provenance"]["crf"]["engine"] == "pydensecrf"
+    assert result["provenance"]["crf"]["appearance_sigma"] == params.appearance_sigma
+    data = read_image(image)
+    plain = napari_seg.segment(data.array, model, diameter_px=16)
+    assert plain.zoom == 1
+    refined = napari_seg.dense_crf(data.array, plain.probabilities, params=params)
+    expected = probabilities_to_labels(
+        refined, plain.classes, InstanceParams(**plain.provenance["instances"])
+    )
+    found = read_labels(out / f"{image.stem}.tif").array
+    assert np.array_equal(found > 0, expected > 0)
+    assert evaluate(found, expected).average_precision(0.95) == 1
+    assert not np.array_equal(found > 0, plain.labels > 0)
+    # Each class by itself is another calculation than objects against background.
+    run("segment", image, *options, "--crf-preset", "tissue")
+    other = read_labels(out / f"{image.stem}.tif").array
+    assert other.shape == found.shape
+
+
+def test_unknown_crf_settings_are_listed(run: Run, image: Path, tmp_path: Path) -> None:
+    done = run("segment", image, "--out", tmp_path / "out", "--crf-preset", "fog")
+    assert done.code == 2
+    assert "general" in done.err
+    assert not (tmp_path / "out").exists()
 
 
 def test_bad_inputs_are_one_line_each_and_the_others_are_done(

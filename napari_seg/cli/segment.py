@@ -13,6 +13,7 @@ from napari_seg.errors import FormatError, NapariSegError
 if TYPE_CHECKING:
     from napari_seg.inference.segment import SegmentParams
     from napari_seg.models.checkpoint import Checkpoint
+    from napari_seg.refine.crf import CrfParams
 
 EXIT_BAD_INPUT = 2
 
@@ -39,17 +40,29 @@ def segment(
         str,
         typer.Option(metavar="auto|PX", help="Object diameter in pixels, or e.g. 9um."),
     ] = "auto",
+    crf: Annotated[
+        bool, typer.Option("--crf", help="Let outlines follow the image (dense CRF).")
+    ] = False,
+    crf_preset: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Settings of the CRF; any other name lists them."
+        ),
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON object on stdout.")
     ] = False,
 ) -> None:
     """Segment images and write their labels as int32 TIFF with physical size."""
     size = _parse_diameter(diameter)
+    refinement = _parse_crf(crf, crf_preset)
     from napari_seg.inference.segment import SegmentParams
     from napari_seg.models.checkpoint import load_model
 
     checkpoint = load_model(model)
-    params = SegmentParams(axes=axes, channel=channel, device=device, **size)
+    params = SegmentParams(
+        axes=axes, channel=channel, device=device, crf=refinement, **size
+    )
     results: list[dict[str, Any]] = []
     errors: list[dict[str, str]] = []
     for path, target, problem in _plan(inputs, out):
@@ -90,6 +103,20 @@ def _parse_diameter(text: str) -> dict[str, Any]:
             param_hint="--diameter",
         )
     return {f"diameter_{unit}": value}
+
+
+def _parse_crf(is_on: bool, preset: str | None) -> CrfParams | None:
+    """Return the parameters of the CRF, if there is to be one."""
+    from napari_seg.refine.crf import CRF_PRESETS, DEFAULT_PRESET
+
+    if not is_on and preset is None:
+        return None
+    name = preset or DEFAULT_PRESET
+    if name not in CRF_PRESETS:
+        raise typer.BadParameter(
+            f"{name!r} is none of {', '.join(CRF_PRESETS)}.", param_hint="--crf-preset"
+        )
+    return CRF_PRESETS[name]
 
 
 def _plan(

@@ -58,7 +58,7 @@ class Engine:
 
     def iter_device(self, request: str) -> Generator[Progress, None, DeviceInfo]:
         """Find the device for a request such as ``"auto"``."""
-        yield from _import_torch()
+        yield from import_torch()
         from napari_seg.inference.device import choose_device, list_devices
 
         chosen = choose_device(request)
@@ -154,7 +154,7 @@ class Engine:
         if params.resume:
             yield Before("load", 0, 0, points=tuple(read_curve(out)))
         data = yield from iter_snapshot(parts)
-        yield from _import_torch()
+        yield from import_torch()
         import torch
 
         from napari_seg.training.trainer import iter_train
@@ -178,7 +178,7 @@ class Engine:
 
     def _iter_load(self, model: str) -> Generator[Progress, None, Any]:
         """Load a checkpoint, unless it is the one already loaded."""
-        yield from _import_torch()
+        yield from import_torch()
         from napari_seg.models.checkpoint import load_model
 
         key = (model, _modified(self.list_models(), model))
@@ -218,7 +218,7 @@ def _params(source: Source, request: SegmentRequest, spacing: Any) -> Any:
     )
 
 
-def _import_torch() -> Generator[Progress, None, None]:
+def import_torch() -> Generator[Progress, None, None]:
     """Import torch in the thread of the job."""
     keep_triton_out()
     if "torch" not in sys.modules:

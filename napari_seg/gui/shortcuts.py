@@ -18,6 +18,8 @@ RUN = Shortcut("Ctrl+Alt+R", "Run the network")
 CANCEL = Shortcut("Ctrl+Alt+X", "Cancel the run and keep the finished tiles")
 ESTIMATE = Shortcut("Ctrl+Alt+E", "Estimate the size of the objects")
 WEIGHTS = Shortcut("Ctrl+Alt+B", "Show the border weights of the labels, or hide them")
+REFINE = Shortcut("Ctrl+Alt+F", "Give the labels the refined outlines, as one step")
+BEFORE = Shortcut(".", "Hold to see the labels without the refinement")
 
 # The Correct panel's work only while it is on screen.
 OBJECT = Shortcut("A", "Add an object, or grow and trim it, by strokes")
@@ -67,7 +69,7 @@ TRAINING: tuple[Shortcut, ...] = (TRAIN, PAUSE, STOP, MARK_PLANE)
 """The Train panel's, which work only while it is on screen."""
 
 ALL: tuple[Shortcut, ...] = (
-    RUN, CANCEL, ESTIMATE, WEIGHTS, *TRAINING, *CORRECTION,
+    RUN, CANCEL, ESTIMATE, REFINE, BEFORE, WEIGHTS, *TRAINING, *CORRECTION,
 )  # fmt: skip
 """napari's own keys, which these must not repeat, are checked by a test."""
 

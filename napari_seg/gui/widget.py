@@ -17,6 +17,8 @@ from napari_seg.gui.panels.segment import SegmentPanel
 from napari_seg.gui.panels.train import TrainPanel
 from napari_seg.gui.panels.weights import WeightsPanel
 from napari_seg.gui.pump import JobPump
+from napari_seg.gui.refine.controller import RefineController
+from napari_seg.gui.refine.engine import RefineEngine
 from napari_seg.gui.review.controller import ReviewController
 from napari_seg.gui.training.controller import TrainController
 from napari_seg.gui.weights.controller import WeightsController
@@ -67,6 +69,14 @@ class SegmentationWidget(QWidget):
             JobPump(self).jobs,
             remembered,
         )
+        self.refiner = RefineController(
+            napari_viewer,
+            self.segment_panel.refine,
+            RefineEngine(),
+            JobPump(self).jobs,
+            remembered,
+            self.controller.settings.snapshot,
+        )
         # Jobs of their own: a stroke must not wait for a network.
         self.corrector = CorrectController(
             napari_viewer,
@@ -87,15 +97,18 @@ class SegmentationWidget(QWidget):
         self.weigher = WeightsController(
             napari_viewer, self.weights_panel, JobPump(self).jobs, remembered
         )
-        self.controller.run_ended.connect(self._on_run_ended)
+        self._connect()
         self._lay_out()
-        for controller in (
-            self.reviewer,  # first: it listens to the others
+        controllers = (
+            # First those that listen to the others.
+            self.reviewer,
+            self.refiner,
             self.controller,
             self.corrector,
             self.trainer,
             self.weigher,
-        ):
+        )
+        for controller in controllers:
             # A bound method of this widget would be gone with it.
             self.destroyed.connect(controller.close)
             _close_on_quit(controller)
@@ -111,6 +124,14 @@ class SegmentationWidget(QWidget):
             JobPump(self).jobs,
             remembered,
         )
+
+    def _connect(self) -> None:
+        self.controller.run_ended.connect(self._on_run_ended)
+        # A run may write into the very labels that a preview hides.
+        self.segment_panel.run_requested.connect(lambda: self.refiner.set_on(False))
+        settings = self.controller.settings.events
+        for emitter in (settings.threshold, settings.min_size_px, settings.advanced):
+            emitter.connect(self.refiner.refresh)
 
     def _lay_out(self) -> None:
         tabs = QTabWidget()
@@ -136,12 +157,16 @@ class SegmentationWidget(QWidget):
         has_moved = event.type() == QEvent.Type.ParentChange
         if has_moved and self.parent() is None and hasattr(self, "weigher"):
             self.controller.cancel()
+            self.refiner.set_on(False)
             self.corrector.set_tool(None)
             self.reviewer.stop()
             self.trainer.stop()
         return super().event(event)
 
     def _on_tab(self, index: int) -> None:
+        if self.tabs.widget(index) is not self.segment_panel:
+            # Nobody must correct labels that a preview hides.
+            self.refiner.set_on(False)
         # A tool that nobody sees would still take the mouse.
         if self.tabs.widget(index) is not self.correct_panel:
             self.corrector.set_tool(None)
@@ -152,6 +177,7 @@ class SegmentationWidget(QWidget):
 
     def _on_run_ended(self, state: JobState) -> None:
         self.corrector.look_again()
+        self.refiner.refresh()
         self.run_ended.emit(state)
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import shutil
-import tempfile
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from typing import TYPE_CHECKING
@@ -26,6 +24,7 @@ from napari_seg.imaging.tiling import plan_tiles
 from napari_seg.inference.assembly import PlaneAssembler, TileStore
 from napari_seg.inference.planes import order_planes, plane_of, region_of
 from napari_seg.inference.result import Segmentation
+from napari_seg.inference.room import make_room
 from napari_seg.inference.view import PlaneView, view_plane
 from napari_seg.types import Progress
 
@@ -38,8 +37,6 @@ if TYPE_CHECKING:  # torch must not be loaded by opening a panel
     from napari_seg.inference.reader import ImageReader
     from napari_seg.models.card import Card
     from napari_seg.models.checkpoint import Checkpoint
-
-_SPILL_BYTES = 1 << 29
 
 
 class Job:
@@ -150,21 +147,15 @@ class Job:
         return plane, (inside["Y"] * self.zoom, inside["X"] * self.zoom)
 
     def _allocate(self) -> NDArray[np.float32] | None:
-        """Room for all probabilities: on disk where memory would be a lot."""
+        """Room for all probabilities."""
         shape = self.reader.image.shape
         leading = [
             axis_size(self.reader.axes, shape, a) for a in "TZ" if a in self.axes
         ]
-        full = (len(self.checkpoint.card.classes), *leading, *self.shape)
-        size = 4 * math.prod(full)
-        if size <= _SPILL_BYTES:
-            return np.zeros(full, np.float32)
-        if size > shutil.disk_usage(tempfile.gettempdir()).free // 2:
+        room = make_room((len(self.checkpoint.card.classes), *leading, *self.shape))
+        if room is None:
             self.reader.notes.append("probabilities were not kept: no room on disk")
-            return None
-        # The file has no name; it goes when the array does.
-        with tempfile.TemporaryFile() as file:
-            return np.memmap(file, np.float32, "w+", shape=full)
+        return room
 
     def _kept_of(self, plane: PlaneIndex) -> NDArray[np.float32] | None:
         if self.kept is None:
@@ -205,6 +196,7 @@ class Job:
             self.zoom,
             self.halo,
             card.smallest_px,
+            self.reader,
         )
 
 

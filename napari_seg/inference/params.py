@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from napari_seg.errors import ImageError
+
+if TYPE_CHECKING:
+    from napari_seg.refine.crf import CrfParams
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,8 @@ class SegmentParams:
     """Whether overlapping objects of neighbouring planes get the same id."""
     keep_probabilities: bool = True
     """Whether probabilities are kept, so that thresholds can be changed afterwards."""
+    crf: CrfParams | None = None
+    """Refines the probabilities by a dense CRF before they become objects."""
     focus: tuple[float, ...] | None = None
     """Position in the labels, in pixels along each axis but C, that is computed
     first."""
@@ -60,6 +66,8 @@ class SegmentParams:
                     f"{name} is not a probability", repr(value), "Use 0 to 1"
                 )
         self._check_diameter()
+        if self.crf is not None:
+            self.crf.check()
         if self.spacing is not None and not all(
             math.isfinite(s) and s > 0 for s in self.spacing
         ):

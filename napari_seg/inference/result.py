@@ -26,6 +26,7 @@ from napari_seg.types import Progress
 
 if TYPE_CHECKING:
     from napari_seg.imaging.deltas import Box
+    from napari_seg.inference.reader import ImageReader
 
 Labels = NDArray[np.int32]
 
@@ -53,11 +54,13 @@ class Segmentation:
     """What a block of the decoder sees beyond its own part, in network pixels."""
     smallest_px: float = 0.0
     """Smaller finds are dirt to this model; area in network pixels."""
+    reader: ImageReader | None = None
+    """The image as the network saw it, for what looks at both; None if not at hand."""
 
     @property
     def probabilities(self) -> NDArray[np.float32]:
         """Class probabilities (K, *labels.shape), computed anew at each access."""
-        kept = self._kept()
+        kept = self.kept()
         result = np.empty((len(kept), *self.labels.shape), np.float32)
         for plane in iter_planes(self.axes, self.labels.shape):
             index = (slice(None), *plane_selection(self.axes, plane))
@@ -85,7 +88,7 @@ class Segmentation:
         sizes = dict(zip(self.axes, self.labels.shape, strict=True))
         leading = [axis for axis in "TZ" if axis in sides]
         parts: tuple[Any, ...] = (index, *(sides[axis] for axis in leading))
-        kept = self._kept()[parts]
+        kept = self.kept()[parts]
         axes = plan_axes(kept.shape[-2:], (sizes["Y"], sizes["X"]))
         window = sides["Y"], sides["X"]
         rows, columns = (
@@ -98,7 +101,7 @@ class Segmentation:
 
     def probabilities_of(self, plane: PlaneIndex) -> NDArray[np.float32]:
         """Return (K, rows, columns) of one plane in the resolution of the network."""
-        kept = self._kept()
+        kept = self.kept()
         leading = [getattr(plane, axis.lower()) for axis in "TZ" if axis in self.axes]
         found: NDArray[np.float32] = kept[(slice(None), *leading)]
         return found
@@ -125,7 +128,8 @@ class Segmentation:
         smallest = max(min_size_px * self.zoom**2, self.smallest_px)
         return InstanceParams(threshold, seed_threshold, smallest, fill_holes)
 
-    def _kept(self) -> NDArray[np.float32]:
+    def kept(self) -> NDArray[np.float32]:
+        """Return `network_probabilities`, or raise ImageError if there are none."""
         if self.network_probabilities is None:
             raise ImageError(
                 "The probabilities of this segmentation were not kept",

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_seg.errors import AxesError, CheckpointError
 from napari_seg.imaging.axes import spatial_axes
+from napari_seg.imaging.instances import InstanceParams
 from napari_seg.inference.job import Job
 from napari_seg.inference.numbering import iter_number
 from napari_seg.inference.params import SegmentParams
@@ -86,7 +88,8 @@ def iter_segment(
     Yields
     ------
     Progress
-        Stages ``"load"``, ``"size"``, ``"predict"``, ``"instances"``, ``"link"``.
+        Stages ``"load"``, ``"size"``, ``"predict"``, ``"instances"``, ``"link"``; with
+        a CRF ``"refine"``, ``"instances"`` and ``"link"`` follow.
 
     Returns
     -------
@@ -98,6 +101,8 @@ def iter_segment(
 
     params = params or SegmentParams()
     params.check()
+    if params.crf is not None:
+        return (yield from _iter_with_crf(image, model, params))
     started = time.perf_counter()
     yield Progress("load", 0, 1)
     checkpoint = load(model)
@@ -113,6 +118,27 @@ def iter_segment(
         yield from job.iter_planes()
     yield from iter_number(job.labels, job.axes, job.groups, link_z=params.link_z)
     return job.result(origin, time.perf_counter() - started)
+
+
+def _iter_with_crf(
+    image: Any, model: str | Path | Checkpoint, params: SegmentParams
+) -> Generator[Progress, None, Segmentation]:
+    """Segment, refine the probabilities, and derive the labels from them."""
+    from napari_seg.inference.crf import CrfSolver
+    from napari_seg.inference.refinement import iter_refine
+
+    assert params.crf is not None
+    solver = CrfSolver(params.crf, device=params.device)
+    plain = replace(params, crf=None, keep_probabilities=True)
+    found = yield from iter_segment(image, model, plain)
+    found.provenance["parameters"] = asdict(params)
+    refined = yield from iter_refine(found, solver)
+    found.network_probabilities = None
+    instances = InstanceParams(**found.provenance["instances"])
+    refined.labels = yield from iter_derive(refined, instances, link_z=params.link_z)
+    if not params.keep_probabilities:
+        refined.network_probabilities = None
+    return refined
 
 
 def estimate_diameter(

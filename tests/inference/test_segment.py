@@ -257,7 +257,7 @@ def test_probabilities_may_be_dropped(brightness: Checkpoint, spots: Draw) -> No
 def test_many_probabilities_go_to_disk(
     brightness: Checkpoint, spots: Draw, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("napari_seg.inference.job._SPILL_BYTES", 1000)
+    monkeypatch.setattr("napari_seg.inference.room._SPILL_BYTES", 1000)
     spilled = segment(spots(), brightness, diameter_px=12)
     assert isinstance(spilled.network_probabilities, np.memmap)
     monkeypatch.undo()

@@ -14,6 +14,7 @@ from napari_seg.gui.panels.choices import combo_box, fill_combo, scrolled
 from napari_seg.gui.panels.fields import SPACING_PX, FieldGrid
 from napari_seg.gui.panels.fold import Fold
 from napari_seg.gui.panels.keys import add_shortcut
+from napari_seg.gui.panels.refine_box import RefineBox
 from napari_seg.gui.panels.run_footer import RunFooter
 from napari_seg.gui.panels.size_field import SizeField
 from napari_seg.gui.panels.wheel_guard import WheelGuard
@@ -65,6 +66,7 @@ class SegmentPanel(QWidget):
         self._connect()
         WheelGuard(self.grid)
         WheelGuard(self.fold)
+        WheelGuard(self.refine_fold)
 
     # What the user sees, from top to bottom.
 
@@ -92,6 +94,7 @@ class SegmentPanel(QWidget):
             captions={"link_z": "Link planes of a stack"},
             on_change=lambda value: self.advanced_requested.emit(value),
         )
+        self.refine = RefineBox()
         self.footer = RunFooter()
 
     def _lay_out(self) -> None:
@@ -113,7 +116,9 @@ class SegmentPanel(QWidget):
         self.fold = Fold("Advanced", rare)
         column = QVBoxLayout(self)
         column.setSpacing(SPACING_PX)
-        column.addWidget(scrolled([self.hint, self.grid, self.fold]), 1)
+        self.refine_fold = Fold("Refine", self.refine)
+        parts = [self.hint, self.grid, self.fold, self.refine_fold]
+        column.addWidget(scrolled(parts), 1)
         column.addWidget(self.footer)
         self._channel_field.set_visible(False)
 
