@@ -19,7 +19,7 @@ CANCEL = Shortcut("Ctrl+Alt+X", "Cancel the run and keep the finished tiles")
 ESTIMATE = Shortcut("Ctrl+Alt+E", "Estimate the size of the objects")
 WEIGHTS = Shortcut("Ctrl+Alt+B", "Show the border weights of the labels, or hide them")
 REFINE = Shortcut("Ctrl+Alt+F", "Give the labels the refined outlines, as one step")
-BEFORE = Shortcut(".", "Hold to see the labels without the refinement")
+BEFORE = Shortcut("0", "Hold to see the labels without the refinement")
 
 # The Correct panel's work only while it is on screen.
 OBJECT = Shortcut("A", "Add an object, or grow and trim it, by strokes")

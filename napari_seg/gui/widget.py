@@ -69,14 +69,7 @@ class SegmentationWidget(QWidget):
             JobPump(self).jobs,
             remembered,
         )
-        self.refiner = RefineController(
-            napari_viewer,
-            self.segment_panel.refine,
-            RefineEngine(),
-            JobPump(self).jobs,
-            remembered,
-            self.controller.settings.snapshot,
-        )
+        self.refiner = self._make_refiner(napari_viewer, remembered)
         # Jobs of their own: a stroke must not wait for a network.
         self.corrector = CorrectController(
             napari_viewer,
@@ -112,6 +105,18 @@ class SegmentationWidget(QWidget):
             # A bound method of this widget would be gone with it.
             self.destroyed.connect(controller.close)
             _close_on_quit(controller)
+
+    def _make_refiner(
+        self, viewer: napari.Viewer, remembered: Remembered
+    ) -> RefineController:
+        return RefineController(
+            viewer,
+            self.segment_panel.refine,
+            RefineEngine(),
+            JobPump(self).jobs,
+            remembered,
+            self.controller.settings.snapshot,
+        )
 
     def _make_reviewer(
         self, viewer: napari.Viewer, remembered: Remembered
