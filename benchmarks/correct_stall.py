@@ -7,8 +7,11 @@ then all is undone. Needs a display::
 
     xvfb-run -a -s "-screen 0 1600x1000x24" python -m benchmarks.correct_stall
 
-The rows: nothing happening; napari's own brush; our strokes cut in the plane shown; our
-strokes cut through the volume; undo.
+The rows: nothing happening; napari's own brush; taking a tool for the first time; our
+strokes cut in the plane shown; our strokes cut through the volume; undo. How long a
+frame takes hangs on what else the machine does, so compare with napari's brush. With
+``LP_NUM_THREADS=0`` in the environment software OpenGL draws on the main thread, and
+``busy`` is the processor time of whole frames, which depends on it less.
 """
 
 from __future__ import annotations
@@ -178,7 +181,7 @@ def run_all(user: Corrector, objects: NDArray[np.intp]) -> list[dict[str, Any]]:
     add("nothing", lambda: idle(3))
     add("napari's brush", lambda: user.paint(objects[:half]))
     user.undo(half)
-    user.take_tool(is_volume=False)
+    add("taking a tool first", lambda: user.take_tool(is_volume=False))
     add("strokes in the plane", lambda: user.correct(objects[:half]))
     user.take_tool(is_volume=True)
     add("strokes in the volume", lambda: user.correct(objects[half:]))

@@ -5,6 +5,7 @@ Called by ``python -m docs.make_pictures``. Needs a display.
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -235,6 +236,21 @@ def whole_window(stage: Stage) -> Image.Image:
     return stage.window()
 
 
+def next_to_correct(stage: Stage) -> Image.Image:
+    """Segment the image, and go to what the network is least sure of."""
+    stage.viewer.layers.remove(stage.labels)
+    ended: list[object] = []
+    stage.widget.run_ended.connect(ended.append)
+    stage.widget.run()
+    while not ended:
+        stage.wait(200)
+    stage.wait(1500)
+    for _ in range(4):
+        stage.key(".")
+        stage.wait(1500)
+    return stage.window()
+
+
 FLAT: dict[str, Callable[[Stage], Image.Image]] = {
     "correct-window": whole_window,
     "correct-object": draw_object,
@@ -243,19 +259,22 @@ FLAT: dict[str, Callable[[Stage], Image.Image]] = {
     "correct-join": join_objects,
     "correct-delete": delete_objects,
     "correct-lock": lock_objects,
+    "correct-next": next_to_correct,
 }
 
 
-def make(images: Path) -> None:
-    """Write all pictures into a folder."""
+def make(images: Path, names: Sequence[str] = tuple(FLAT)) -> None:
+    """Write pictures into a folder; those of stacks along with all others."""
     with tempfile.TemporaryDirectory() as folder:
         truth = read_sample_truth("nuclei").array
-        for name, scene in FLAT.items():
+        for name in names:
             # A stage for each: no picture shows what another left behind.
             stage = Stage(nuclei()[0], truth, Path(folder))
-            scene(stage).save(images / f"{name}.png", optimize=True)
+            FLAT[name](stage).save(images / f"{name}.png", optimize=True)
             print(images / f"{name}.png")
             stage.viewer.close()
+        if tuple(names) != tuple(FLAT):
+            return
         stack = np.array(read_sample_truth("chloroplasts").array)
         one_plane = np.zeros_like(stack)
         one_plane[4] = stack[4]
@@ -265,4 +284,4 @@ def make(images: Path) -> None:
 
 
 if __name__ == "__main__":
-    make(Path(__file__).parent / "images")
+    make(Path(__file__).parent / "images", sys.argv[1:] or tuple(FLAT))

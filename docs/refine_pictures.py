@@ -1,7 +1,6 @@
 """The pictures of docs/refine.md: labels before and after, in a real window.
 
-Called by ``python -m docs.make_pictures``. Needs a display. The network is the shipped
-one on the axon sample, which it was not trained for.
+Called by ``python -m docs.make_pictures``. Needs a display.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
 from docs.correct_pictures import WINDOW_PX, side_by_side
-from napari_seg.gui.sample_data import axons
+from napari_seg.gui.sample_data import nuclei
 from napari_seg.gui.widget import SegmentationWidget
 from napari_seg.state import Remembered
 
@@ -28,10 +27,10 @@ _PATIENCE_S = 600
 def make(images: Path) -> None:
     """Write ``refine-before-after.png`` and ``refine-window.png``."""
     with tempfile.TemporaryDirectory() as folder:
-        ((data, options, _),) = axons()
+        ((data, options, _),) = nuclei()
         viewer = napari.Viewer()
         viewer.window.resize(*WINDOW_PX)
-        viewer.add_image(data[:400, :400], **options)
+        viewer.add_image(data, **options)
         widget = SegmentationWidget(
             viewer, remembered=Remembered(Path(folder) / "settings.json")
         )
@@ -40,11 +39,11 @@ def make(images: Path) -> None:
         widget.run()
         _wait(lambda: not widget.controller.status.state.is_active)
         viewer.reset_view()
-        viewer.scene.camera.zoom *= 1.5
+        viewer.scene.camera.zoom *= 4
         box = widget.segment_panel.refine
         widget.segment_panel.refine_fold.set_open(True)
         before = _canvas(viewer)
-        box.preset.setCurrentIndex(box.preset.findData("histology"))
+        box.preset.setCurrentIndex(box.preset.findData("nuclei"))
         box.preview.setChecked(True)
         _wait(lambda: widget.refiner.preview.is_shown)
         QTest.qWait(500)

@@ -233,6 +233,14 @@ class CorrectSettings:
 
 
 @dataclass(frozen=True)
+class ReviewSettings:
+    """What is remembered of *Next to correct*."""
+
+    measure: str = "entropy"
+    """How doubt is measured, unless these labels do not allow it."""
+
+
+@dataclass(frozen=True)
 class WeightSettings:
     """What the Weights panel remembers; each docstring is the tooltip of its field."""
 

@@ -10,7 +10,15 @@ import sys
 
 import pytest
 
-from napari_seg.state import Advanced, JobState, Remembered, Scope, SegmentSettings
+from napari_seg.state import (
+    Advanced,
+    JobState,
+    Remembered,
+    ReviewSettings,
+    Scope,
+    SegmentSettings,
+    from_stored,
+)
 
 
 @pytest.fixture
@@ -113,3 +121,15 @@ def test_state_needs_neither_qt_nor_napari_nor_torch():
         "assert not bad, bad"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(
+    ("stored", "measure"),
+    [
+        ({"measure": "mirror"}, "mirror"),
+        ({"measure": 3}, "entropy"),
+        (None, "entropy"),
+    ],
+)
+def test_stored_words_are_taken_and_nonsense_is_not(stored, measure):
+    assert from_stored(ReviewSettings, stored).measure == measure

@@ -17,7 +17,7 @@ from psygnal import Signal
 from napari_seg.gui.engine import Engine
 from napari_seg.gui.faults import explained, notify
 from napari_seg.gui.input_form import InputForm
-from napari_seg.gui.jobs import Job, Jobs
+from napari_seg.gui.jobs import Job, JobGenerator, Jobs
 from napari_seg.gui.layers import take_source
 from napari_seg.gui.proposal import Proposal
 from napari_seg.gui.run import SegmentRun
@@ -114,7 +114,7 @@ class SegmentController:
         request = self.settings.snapshot()
         source = take_source(self._viewer, layer, request.axes, request.scope)
         spacing = self.form.pixel_size_um()
-        proposal = Proposal(source, request.model)
+        proposal = Proposal(source, request)
         self._run = SegmentRun(
             self._viewer,
             self._jobs,
@@ -151,6 +151,36 @@ class SegmentController:
             on_done=self._on_estimated,
             on_error=self._on_error,
         )
+
+    def can_mirror(self, layer: Labels) -> bool:
+        """Whether it is known how the labels of a layer were made."""
+        return self._origin(layer) is not None
+
+    def iter_mirrored(self, layer: Labels) -> JobGenerator:
+        """Return the job that segments mirrored copies of what a layer shows."""
+        proposal = self._origin(layer)
+        assert proposal is not None
+        live, made_with = self.settings.snapshot(), proposal.request
+        tuned = live if live.model == made_with.model else made_with
+        request = replace(
+            made_with,
+            threshold=tuned.threshold,
+            min_size_px=tuned.min_size_px,
+            advanced=tuned.advanced,
+        )
+        return self._engine.iter_mirrored(
+            proposal.source, request, proposal.segmentation
+        )
+
+    def start_network_job(self, job: Job) -> Job:
+        """Run a job that needs the network, after what runs now."""
+        # The release waits for its turn behind the job.
+        self._jobs.later("release", _IDLE_S, self._release)
+        return self._jobs.start(job)
+
+    def _origin(self, layer: Labels) -> Proposal | None:
+        known = (p for p in self.proposals if p.layer is layer)
+        return next((p for p in known if p.segmentation is not None), None)
 
     def _on_estimated(self) -> None:
         self.form.show_size()

@@ -13,7 +13,7 @@ import os
 import sys
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -101,6 +101,28 @@ class Engine:
         )
         derive = iter_derive(segmentation, params, link_z=advanced.link_z)
         return (yield from derive)
+
+    def iter_mirrored(
+        self, source: Source, request: SegmentRequest, segmentation: Any
+    ) -> Generator[Progress, None, list[np.ndarray]]:
+        """Segment mirrored copies as an earlier run did; returns labels, one a flip.
+
+        Parameters
+        ----------
+        source : Source
+            Of the earlier run.
+        request : SegmentRequest
+            Its settings; what is tuned afterwards as the labels have it now.
+        segmentation : Segmentation
+            Its result: the size of the objects and of a pixel.
+        """
+        checkpoint = yield from self._iter_load(request.model)
+        from napari_seg.gui.review.mirrored import iter_mirrored
+
+        spacing = segmentation.provenance["parameters"]["spacing"]
+        size = segmentation.diameter_px
+        params = _params(source, replace(request, diameter_px=size), spacing)
+        return (yield from iter_mirrored(source.data, checkpoint, params))
 
     def iter_count(self, parts: Mapping[str, Part]) -> Generator[Progress, None, None]:
         """Count images and objects of training data; yields a `Counted` each."""

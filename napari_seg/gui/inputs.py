@@ -10,8 +10,9 @@ from napari.layers import Image
 from psygnal import Signal
 
 from napari_seg.errors import AxesError
+from napari_seg.gui.layer_watch import LayerWatch
 from napari_seg.gui.layers import default_axes
-from napari_seg.gui.own_layers import is_own
+from napari_seg.gui.own_layers import is_image
 from napari_seg.gui.view import full_data
 from napari_seg.imaging.axes import axis_size, check_axes
 from napari_seg.models.catalogue import ModelEntry
@@ -35,27 +36,19 @@ class ImageChoice:
     """Layers came, went or were renamed, or another one is chosen."""
 
     def __init__(self, viewer: ViewerModel) -> None:
-        self._viewer = viewer
         self._axes: WeakKeyDictionary[Image, str] = WeakKeyDictionary()
         self.layer: Image | None = None
-        events = viewer.layers.events
-        for emitter in (events.inserted, events.removed, events.reordered):
-            emitter.connect(self._update)
-        self._watched: list[Image] = []
-        self._update()
+        self._watch = LayerWatch(viewer, is_image)
+        self._watch.changed.connect(self._on_layers)
+        self._on_layers()
 
     def close(self) -> None:
         """Let go of the viewer."""
-        events = self._viewer.layers.events
-        for emitter in (events.inserted, events.removed, events.reordered):
-            emitter.disconnect(self._update)
-        for layer in self._watched:
-            self._unwatch(layer)
+        self._watch.close()
 
     def images(self) -> list[Image]:
         """Return the image layers, the topmost first, as the layer list shows them."""
-        layers = reversed(self._viewer.layers)
-        return [x for x in layers if isinstance(x, Image) and not is_own(x)]
+        return self._watch.layers()
 
     def choose(self, name: str) -> None:
         """Choose an image layer by its name; unknown names change nothing."""
@@ -77,30 +70,13 @@ class ImageChoice:
         if self.layer is not None:
             self._axes[self.layer] = axes
 
-    def _update(self) -> None:
+    def _on_layers(self) -> None:
         images = self.images()
-        for layer in [x for x in self._watched if x not in images]:
-            self._unwatch(layer)
-        for layer in [x for x in images if x not in self._watched]:
-            layer.events.name.connect(self._on_renamed)
-            layer.events.data.connect(self._on_data)
-            self._watched.append(layer)
         if self.layer not in images:
             self.layer = images[0] if images else None
-        self.changed.emit()
-
-    def _unwatch(self, layer: Image) -> None:
-        layer.events.name.disconnect(self._on_renamed)
-        layer.events.data.disconnect(self._on_data)
-        self._watched = [x for x in self._watched if x is not layer]
-
-    def _on_renamed(self) -> None:
-        self.changed.emit()
-
-    def _on_data(self) -> None:
-        # Other data may have other axes; what the user said was about the old.
-        for layer in self._watched:
+        for layer in images:
             axes = self._axes.get(layer, "")
+            # Other data may have other axes; what the user said was about the old.
             if len(axes) != len(full_data(layer).shape):
                 self._axes.pop(layer, None)
         self.changed.emit()

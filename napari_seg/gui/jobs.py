@@ -230,7 +230,12 @@ class Jobs:
     def _call_what_is_due(self) -> None:
         now = time.perf_counter()
         for key in [k for k, (due, _) in self._timed.items() if due <= now]:
-            self._timed.pop(key)[1]()
+            _calm_collector(not self._running)
+            try:
+                self._timed.pop(key)[1]()
+            finally:
+                # It may have started a job, which goes on being spared.
+                _restore_collector(not self._running)
 
     def _run_slices(self, until: float) -> None:
         while self._slices and time.perf_counter() < until:
@@ -243,7 +248,7 @@ class Jobs:
 
 
 def _calm_collector(is_first: bool) -> None:
-    """Spare the garbage collector what was there before the job.
+    """Spare the garbage collector what was there before a job or a timed call.
 
     With torch and napari loaded a full collection stops every thread for 0.25 s,
     and a job makes enough objects to cause some. Nothing leaks: afterwards the old

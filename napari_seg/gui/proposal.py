@@ -19,6 +19,7 @@ from napari_seg.gui.layers import (
     labels_view,
 )
 from napari_seg.gui.repaint import repaint, repaint_thumbnail
+from napari_seg.state import SegmentRequest
 from napari_seg.types import Region
 
 _BLOCK_PX = 512
@@ -34,13 +35,14 @@ class Proposal:
     ----------
     source : Source
         The part of the image.
-    model : str
-        Name of the model, for the name of the layer.
+    request : SegmentRequest
+        The settings of the run; its model is in the name of the layer.
     """
 
-    def __init__(self, source: Source, model: str) -> None:
+    def __init__(self, source: Source, request: SegmentRequest) -> None:
         self.source = source
-        self.model = model
+        self.request = request
+        self.model = request.model
         self.layer: Labels | None = None
         self.segmentation: Any = None
         self.is_edited = False

@@ -19,7 +19,7 @@ CANCEL = Shortcut("Ctrl+Alt+X", "Cancel the run and keep the finished tiles")
 ESTIMATE = Shortcut("Ctrl+Alt+E", "Estimate the size of the objects")
 WEIGHTS = Shortcut("Ctrl+Alt+B", "Show the border weights of the labels, or hide them")
 REFINE = Shortcut("Ctrl+Alt+F", "Give the labels the refined outlines, as one step")
-BEFORE = Shortcut(".", "Hold to see the labels without the refinement")
+BEFORE = Shortcut("0", "Hold to see the labels without the refinement")
 
 # The Correct panel's work only while it is on screen.
 OBJECT = Shortcut("A", "Add an object, or grow and trim it, by strokes")
@@ -45,11 +45,18 @@ NEXT = Shortcut("W", "Carry the selected object to the next plane or frame")
 THROUGH = Shortcut("Shift+W", "Carry the selected object on, both ways, until it ends")
 RANGE = Shortcut("R", "Carry the selected object through a range of planes")
 INTERPOLATE = Shortcut("Shift+I", "Fill the planes between those that were drawn")
+DOUBT = Shortcut(".", "Go to the next doubtful object")
+DOUBT_BACK = Shortcut(",", "Go back to the doubtful object before")
+ACCEPT = Shortcut("Shift+A", "Accept the selected object: lock it, and go on")
+DOUBT_PLANE = Shortcut("Shift+P", "Go to the next doubtful plane")
+DOUBT_IMAGE = Shortcut("Shift+F", "Go to the next doubtful one of the open images")
+RANK = Shortcut("Shift+U", "Rank the objects by doubt anew, or stop that")
 
 CORRECTION: tuple[Shortcut, ...] = (
     OBJECT, SPLIT, MERGE, DELETE, LOCK, PICK, SIGN, VOLUME, COMMIT, DISCARD,
     NEW_LABELS, NEW, FREE_ID, FILL, SMOOTH, LARGEST, LOCK_SELECTED, DELETE_SELECTED,
     PREVIOUS, NEXT, THROUGH, RANGE, INTERPOLATE,
+    DOUBT, DOUBT_BACK, ACCEPT, DOUBT_PLANE, DOUBT_IMAGE, RANK,
 )  # fmt: skip
 """The Correct panel's, in the order of the guide."""
 

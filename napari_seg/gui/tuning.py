@@ -99,7 +99,7 @@ class Tuner:
 
     def _successor(self, proposal: Proposal) -> Proposal:
         """Make a layer beside one that the user has edited."""
-        successor = Proposal(proposal.source, proposal.model)
+        successor = Proposal(proposal.source, proposal.request)
         successor.open(self._viewer)
         successor.keep(copy.copy(proposal.segmentation))
         self._jobs.later("show", 0.0, successor.show)

@@ -19,6 +19,7 @@ from napari_seg.gui.panels.weights import WeightsPanel
 from napari_seg.gui.pump import JobPump
 from napari_seg.gui.refine.controller import RefineController
 from napari_seg.gui.refine.engine import RefineEngine
+from napari_seg.gui.review.controller import ReviewController
 from napari_seg.gui.training.controller import TrainController
 from napari_seg.gui.weights.controller import WeightsController
 from napari_seg.offload import Offload
@@ -77,6 +78,7 @@ class SegmentationWidget(QWidget):
             Offload(),
             remembered,
         )
+        self.reviewer = self._make_reviewer(napari_viewer, remembered)
         self.trainer = TrainController(
             napari_viewer,
             self.train_panel,
@@ -91,6 +93,8 @@ class SegmentationWidget(QWidget):
         self._connect()
         self._lay_out()
         controllers = (
+            # First those that listen to the others.
+            self.reviewer,
             self.refiner,
             self.controller,
             self.corrector,
@@ -112,6 +116,18 @@ class SegmentationWidget(QWidget):
             JobPump(self).jobs,
             remembered,
             self.controller.settings.snapshot,
+        )
+
+    def _make_reviewer(
+        self, viewer: napari.Viewer, remembered: Remembered
+    ) -> ReviewController:
+        return ReviewController(
+            viewer,
+            self.correct_panel.review,
+            self.corrector,
+            self.controller,
+            JobPump(self).jobs,
+            remembered,
         )
 
     def _connect(self) -> None:
@@ -148,6 +164,7 @@ class SegmentationWidget(QWidget):
             self.controller.cancel()
             self.refiner.set_on(False)
             self.corrector.set_tool(None)
+            self.reviewer.stop()
             self.trainer.stop()
         return super().event(event)
 
@@ -164,6 +181,7 @@ class SegmentationWidget(QWidget):
         self.controller.form.choose_model(name)
 
     def _on_run_ended(self, state: JobState) -> None:
+        self.corrector.look_again()
         self.refiner.refresh()
         self.run_ended.emit(state)
 

@@ -17,14 +17,20 @@ from napari_seg.imaging.axes import (
     iter_planes,
     plane_selection,
 )
+from napari_seg.imaging.object_table import (
+    ObjectTable,
+    best_overlaps,
+    object_table,
+)
 from napari_seg.inference.params import SegmentParams
+from napari_seg.inference.planes import is_transposed
 from napari_seg.inference.segment import Segmentation, iter_segment
+from napari_seg.types import Progress, run
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_seg.models.checkpoint import Checkpoint
-    from napari_seg.types import Progress
 
 FLIPS = ("Y", "X")
 """Axes along which the image is mirrored, one run each."""
@@ -52,6 +58,10 @@ class RankedObject:
     """Its most unsure plane."""
     centre: tuple[float, float]
     """Mean row and column in that plane."""
+    box: tuple[int, int, int, int]
+    """Where it lies in that plane: half-open (y0, x0, y1, x1)."""
+    area: int
+    """Its pixels in that plane."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +72,11 @@ class Ranking:
     """All planes."""
     objects: tuple[RankedObject, ...]
     """All objects."""
+
+    @property
+    def mean_score(self) -> float:
+        """How unsure the model is of the planes on average."""
+        return float(np.mean([p.score for p in self.planes])) if self.planes else 0.0
 
     def next_object(self, done: Collection[int] = ()) -> RankedObject | None:
         """Return the most unsure object that is not done; None when all are."""
@@ -100,20 +115,30 @@ def rank_by_entropy(segmentation: Segmentation) -> Ranking:
     Returns
     -------
     Ranking
-        An object's score is the mean entropy of its pixels; a plane's is its entropy
-        a pixel of likely foreground, so that empty planes are not the surest.
+        An object's score is the mean entropy of its pixels; a plane's is the mean
+        entropy of all pixels, weighed by how likely they are foreground: neither the
+        share of background nor faint doubt all over it decides.
     """
+    return run(iter_rank_by_entropy(segmentation))
+
+
+def iter_rank_by_entropy(
+    segmentation: Segmentation,
+) -> Generator[Progress, None, Ranking]:
+    """Rank plane by plane; see `rank_by_entropy`."""
     labels, axes = segmentation.labels, segmentation.axes
     tally = _Tally()
-    planes = []
-    for plane in iter_planes(axes, labels.shape):
-        probabilities = segmentation.probabilities_of(plane)
-        unsure = entropy(np.asarray(probabilities))
-        ids = _nearest(_upright(labels, axes, plane), unsure.shape)
-        tally.add(plane, ids, unsure, segmentation.zoom)
-        likely = float((1 - probabilities[0]).sum())
-        planes.append(RankedPlane(plane, min(float(unsure.sum()) / max(likely, 1), 1)))
-    return Ranking(_sorted(planes), tally.ranked())
+    total = _count_planes(axes, labels.shape)
+    for done, plane in enumerate(iter_planes(axes, labels.shape)):
+        yield Progress("rank", done, total)
+        probabilities = np.asarray(segmentation.probabilities_of(plane))
+        unsure = entropy(probabilities)
+        likely = 1 - probabilities[0]
+        ids = _upright(labels, axes, plane)
+        total_likely = float(likely.sum())
+        score = float((unsure * likely).sum()) / max(total_likely, 1e-6)
+        tally.add(plane, object_table(ids, _nearest(unsure, ids.shape)), score)
+    return tally.ranking()
 
 
 def rank_by_disagreement(
@@ -137,6 +162,13 @@ def rank_by_disagreement(
         object of the others, on average over these and over its planes; a plane's is
         the mean over its objects and, seen from the others, over theirs.
     """
+    return run(iter_rank_by_disagreement(labels, others, axes))
+
+
+def iter_rank_by_disagreement(
+    labels: NDArray[np.integer], others: Sequence[NDArray[np.integer]], axes: str
+) -> Generator[Progress, None, Ranking]:
+    """Rank plane by plane; see `rank_by_disagreement`."""
     if not others or any(other.shape != labels.shape for other in others):
         raise LabelsError(
             "There is nothing to compare with",
@@ -144,19 +176,54 @@ def rank_by_disagreement(
             "Give other labels of the same image.",
         )
     tally = _Tally()
-    planes = []
-    for plane in iter_planes(axes, labels.shape):
+    total = _count_planes(axes, labels.shape)
+    for done, plane in enumerate(iter_planes(axes, labels.shape)):
+        yield Progress("rank", done, total)
         ids = _upright(labels, axes, plane)
-        unsure = np.zeros(ids.shape, np.float32)
+        table = object_table(ids)
+        unsure = np.zeros(len(table.ids))
         scores: list[float] = []
         for other in others:
-            theirs = _upright(other, axes, plane)
-            own, foreign = _lonely(ids, theirs), _lonely(theirs, ids)
-            unsure += _painted(ids, own) / len(others)
-            scores += [*own.values(), *foreign.values()]
-        tally.add(plane, ids, unsure, 1.0)
-        planes.append(RankedPlane(plane, float(np.mean(scores)) if scores else 0.0))
-    return Ranking(_sorted(planes), tally.ranked())
+            own, foreign = best_overlaps(ids, _upright(other, axes, plane))
+            unsure += [1 - own[i] for i in table.ids.tolist()]
+            scores += [1 - best for best in (*own.values(), *foreign.values())]
+            yield Progress("rank", done, total)
+        table = replace(table, values=unsure / len(others))
+        tally.add(plane, table, float(np.mean(scores)) if scores else 0.0)
+    return tally.ranking()
+
+
+def place_now(
+    labels: NDArray[np.integer], axes: str, ranked: RankedObject
+) -> NDArray[np.bool_] | None:
+    """Look up an object where it was when it was ranked.
+
+    Parameters
+    ----------
+    labels : ndarray of int
+        As they are now.
+    axes : str
+        Letters of T, Z, Y, X.
+    ranked : RankedObject
+        Of an earlier ranking of these labels.
+
+    Returns
+    -------
+    ndarray of bool, or None
+        Its mask within ``ranked.box``; None if it was changed there or is gone.
+    """
+    y0, x0, y1, x1 = ranked.box
+    top, left = max(y0 - 1, 0), max(x0 - 1, 0)
+    # One pixel more on each side, to see whether it has grown.
+    window = slice(top, y1 + 1), slice(left, x1 + 1)
+    part = np.asarray(labels[plane_selection(axes, ranked.plane, window)])
+    mask = (part.T if is_transposed(axes) else part) == ranked.object_id
+    table = object_table(mask.astype(np.uint8))
+    if table.areas.tolist() != [ranked.area]:
+        return None
+    if not np.allclose(table.centres[0] + (top, left), ranked.centre):
+        return None
+    return np.asarray(mask[y0 - top : y1 - top, x0 - left : x1 - left])
 
 
 def iter_flipped(
@@ -209,90 +276,57 @@ def _mirrored(array: Any, axes: str, flip: str) -> Any:
     return array[tuple(step[axis in flip] for axis in axes)]
 
 
+def _count_planes(axes: str, shape: Sequence[int]) -> int:
+    return sum(1 for _ in iter_planes(axes, shape))
+
+
 def _upright(labels: NDArray[Any], axes: str, plane: PlaneIndex) -> NDArray[Any]:
-    part = np.asarray(labels[plane_selection(axes, plane)])
-    return part.T if axes.index("X") < axes.index("Y") else part
+    # A copy: in a window the user may go on painting while a plane is looked at.
+    part = np.array(labels[plane_selection(axes, plane)])
+    return part.T if is_transposed(axes) else part
 
 
-def _nearest(labels: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
-    """Ids in another resolution."""
-    if labels.shape == shape:
-        return labels
+def _nearest(values: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+    """Values in another resolution."""
+    if values.shape == shape:
+        return values
     rows, columns = (
         np.minimum(((np.arange(n) + 0.5) * old / n).astype(int), old - 1)
-        for n, old in zip(shape, labels.shape, strict=True)
+        for n, old in zip(shape, values.shape, strict=True)
     )
-    return labels[np.ix_(rows, columns)]
-
-
-def _lonely(ids: NDArray[Any], theirs: NDArray[Any]) -> dict[int, float]:
-    """Score objects by 1 less their best IoU with any of the others' objects."""
-    own, inverse, size = np.unique(ids, return_inverse=True, return_counts=True)
-    other, their_inverse, their_size = np.unique(
-        theirs, return_inverse=True, return_counts=True
-    )
-    pairs, both = np.unique(
-        inverse.ravel() * len(other) + their_inverse.ravel(), return_counts=True
-    )
-    mine, foreign = np.divmod(pairs, len(other))
-    iou = both / (size[mine] + their_size[foreign] - both)
-    iou[other[foreign] == 0] = 0
-    best = np.zeros(len(own))
-    np.maximum.at(best, mine, iou)
-    return {int(i): 1 - float(b) for i, b in zip(own, best, strict=True) if i != 0}
-
-
-def _painted(ids: NDArray[Any], scores: dict[int, float]) -> NDArray[np.float32]:
-    present, inverse = np.unique(ids, return_inverse=True)
-    values = np.array([scores.get(int(i), 0.0) for i in present], np.float32)
-    return values[inverse].reshape(ids.shape)
-
-
-def _sorted(planes: list[RankedPlane]) -> tuple[RankedPlane, ...]:
-    return tuple(sorted(planes, key=lambda p: (-p.score, p.plane.t, p.plane.z)))
+    return values[np.ix_(rows, columns)]
 
 
 class _Tally:
-    """Sums of a score over the pixels of each object, plane by plane."""
+    """Objects and planes, as they are measured plane by plane."""
 
     def __init__(self) -> None:
+        self._planes: list[RankedPlane] = []
         self._sums: dict[int, list[float]] = {}
         self._worst: dict[int, RankedObject] = {}
 
-    def add(
-        self,
-        plane: PlaneIndex,
-        ids: NDArray[Any],
-        unsure: NDArray[np.float32],
-        zoom: float,
-    ) -> None:
-        """Add a plane; `zoom` is its pixels per pixel of the image."""
-        present, inverse, counts = np.unique(
-            ids, return_inverse=True, return_counts=True
-        )
-        flat = inverse.ravel()
-        sums = np.bincount(flat, unsure.ravel(), len(present))
-        rows, columns = (
-            np.bincount(flat, grid.ravel(), len(present)) / counts
-            for grid in np.indices(ids.shape)
-        )
-        for i in np.flatnonzero(present):
-            object_id, mean = int(present[i]), float(sums[i] / counts[i])
+    def add(self, plane: PlaneIndex, table: ObjectTable, score: float) -> None:
+        """Add a plane with its score; the table's values are its objects' scores."""
+        self._planes.append(RankedPlane(plane, score))
+        columns = (table.ids, table.values, table.areas, table.centres, table.boxes)
+        rows = zip(*(column.tolist() for column in columns), strict=True)
+        for object_id, mean, area, centre, box in rows:
             total = self._sums.setdefault(object_id, [0.0, 0.0])
-            total[0] += float(sums[i])
-            total[1] += float(counts[i])
+            total[0] += mean * area
+            total[1] += area
             worst = self._worst.get(object_id)
             if worst is None or mean > worst.score:
-                centre = (
-                    (float(rows[i]) + 0.5) / zoom - 0.5,
-                    (float(columns[i]) + 0.5) / zoom - 0.5,
+                self._worst[object_id] = RankedObject(
+                    object_id, mean, plane, tuple(centre), tuple(box), area
                 )
-                self._worst[object_id] = RankedObject(object_id, mean, plane, centre)
 
-    def ranked(self) -> tuple[RankedObject, ...]:
-        """Return all objects with their means, the most unsure first."""
-        found = [
+    def ranking(self) -> Ranking:
+        """Return all objects with their means, and all planes."""
+        objects = [
             replace(worst, score=self._sums[i][0] / self._sums[i][1])
             for i, worst in self._worst.items()
         ]
-        return tuple(sorted(found, key=lambda o: (-o.score, o.object_id)))
+        return Ranking(
+            tuple(sorted(self._planes, key=lambda p: (-p.score, p.plane.t, p.plane.z))),
+            tuple(sorted(objects, key=lambda o: (-o.score, o.object_id))),
+        )

@@ -68,6 +68,11 @@ def make_card(
             classes=start.classes if same else classes,
             decoder=params.target,
             object_diameter_px=params.object_diameter_px or start.object_diameter_px,
+            # Those of the old weights, perhaps found on these very images, would let
+            # no new weights win. The best weights get their own at the end.
+            threshold=Card.threshold,
+            seed_threshold=Card.seed_threshold,
+            smallest_px=Card.smallest_px,
             **text,
         )
     arguments = params.arguments

@@ -192,7 +192,7 @@ class FakePanel:
 
 
 def pump_until(
-    jobs: Jobs, condition: Callable[[], bool], timeout_s: float = 10
+    jobs: Jobs, condition: Callable[[], bool], timeout_s: float = 60
 ) -> None:
     """Deliver news until a condition holds."""
     end = time.perf_counter() + timeout_s

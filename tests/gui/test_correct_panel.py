@@ -160,8 +160,60 @@ KEYS = {
 }
 
 
+REVIEW_KEYS = {
+    shortcuts.DOUBT: ("step_requested", 1),
+    shortcuts.DOUBT_BACK: ("step_requested", -1),
+    shortcuts.ACCEPT: ("accept_requested",),
+    shortcuts.DOUBT_PLANE: ("plane_requested",),
+    shortcuts.DOUBT_IMAGE: ("image_requested",),
+    shortcuts.RANK: ("rank_requested",),
+}
+"""Those of the strip *Next to correct*, which is there when doubt can be measured."""
+
+
+def test_every_key_of_the_strip_does_what_it_is_for(window, panel):
+    heard = []
+    for name in {request[0] for request in REVIEW_KEYS.values()}:
+        getattr(panel.review, name).connect(
+            lambda *value, name=name: heard.append((name, *value))
+        )
+    for shortcut in REVIEW_KEYS:
+        press_key(window, shortcut.key)
+    assert heard == []
+    panel.review.set_offers(can_rank=True, has_planes=True, has_images=True)
+    for shortcut in REVIEW_KEYS:
+        press_key(window, shortcut.key)
+    assert heard == list(REVIEW_KEYS.values())
+
+
+def test_the_strip_takes_no_room_without_anything_to_offer(window, panel):
+    strip = panel.review
+    assert strip.isHidden()
+    strip.set_note("Stopped: the labels were removed (ids).")
+    assert strip.isVisible()
+    assert not strip.next.isVisible()
+    strip.set_note("")
+    assert strip.isHidden()
+    strip.set_offers(can_rank=True, has_planes=False, has_images=False)
+    assert strip.next.isVisible()
+    assert not strip.plane.isVisible()
+
+
+def test_measures_are_requested_when_they_are_chosen(panel):
+    heard = []
+    panel.review.measure_requested.connect(heard.append)
+    panel.review.set_measures(
+        [("Entropy", "entropy"), ("Mirrored", "mirror")], "mirror"
+    )
+    assert panel.review.measure.currentData() == "mirror"
+    assert heard == []
+    panel.review.measure.setCurrentIndex(0)
+    panel.review.measure.activated.emit(0)
+    assert heard == ["entropy"]
+
+
 def test_every_key_of_the_panel_does_what_it_is_for(window, panel, heard):
-    assert set(KEYS) == set(shortcuts.CORRECTION)
+    assert {*KEYS, *REVIEW_KEYS} == set(shortcuts.CORRECTION)
     panel.set_pending(True)
     for shortcut in KEYS:
         press_key(window, shortcut.key)

@@ -245,3 +245,53 @@ def test_naparis_own_brush_puts_the_tool_down_and_shares_undo(window) -> None:
     np.testing.assert_array_equal(window.ids, added)
     window.key("Ctrl+Z")
     np.testing.assert_array_equal(window.ids, before)
+
+
+def test_a_tool_is_on_before_the_preview_is_ready_and_the_first_stroke_is_seen(
+    window,
+) -> None:
+    window.open(*discs())
+    before = len(window.viewer.layers)
+    window.widget.correct_panel.tool_requested.emit(Tool.OBJECT)
+    assert window.controller.tool is Tool.OBJECT
+    assert len(window.viewer.layers) == before
+    assert window.viewer.layers.selection.active is window.layer
+    window.qtbot.waitUntil(lambda: len(window.viewer.layers) == before + 1)
+    window.rest()
+    assert window.viewer.layers[-1].visible
+    assert window.viewer.layers.selection.active is window.layer
+    window.mouse.click((30, 52))
+    window.rest()
+    assert window.viewer.layers[-1].data.any()
+
+
+def test_fresh_labels_of_a_volume_get_their_memory_before_enter(window) -> None:
+    image, _ = discs()
+    ids = np.zeros((4, 512, 512), np.int32)
+    stack = np.zeros(ids.shape, np.float32)
+    stack[:, :60, :80] = image
+    window.open(stack, ids)
+    window.widget.correct_panel.volume_requested.emit(True)
+    window.tool(Tool.OBJECT)
+    here = window.viewer.dims.current_step[0]
+    window.mouse.drag([(here, 30, 48), (here, 30, 56)])
+    # At once: Enter waits for the answer and the memory, and the window does not.
+    window.key("Return")
+    assert disc_share(window.ids[here, :60, :80] == 1) > 0.8
+    window.key("Ctrl+Z")
+    assert not window.ids.any()
+
+
+def test_labels_in_a_mapped_file_are_corrected(window, tmp_path) -> None:
+    image, labels = discs()
+    path = tmp_path / "ids.raw"
+    mapped = np.memmap(path, labels.dtype, "w+", shape=labels.shape)
+    window.open(image, mapped)
+    window.tool(Tool.OBJECT)
+    window.mouse.click((30, 52))
+    window.rest()
+    window.key("Return")
+    assert disc_share(window.ids == 1) > 0.8
+    mapped.flush()
+    kept = np.fromfile(path, labels.dtype).reshape(labels.shape)
+    assert np.array_equal(kept, window.ids)

@@ -11,11 +11,12 @@ from napari.layers import Labels
 
 from napari_seg.gui.correction import pigments
 from napari_seg.gui.correction.ink import Ink
+from napari_seg.gui.own_layers import is_own
 from napari_seg.imaging.deltas import make_edit
 
 
 def sheet_of(viewer: ViewerModel) -> Labels:
-    (sheet,) = [layer for layer in viewer.layers if Ink.owns(layer)]
+    (sheet,) = [layer for layer in viewer.layers if is_own(layer)]
     return sheet
 
 
@@ -161,6 +162,66 @@ def test_a_huge_image_gets_a_small_sheet_that_moves(viewer):
     assert shown_at(viewer, labels, (100, 100)) == pigments.NONE
 
 
+def test_a_long_stroke_does_not_leave_a_large_sheet_behind(viewer):
+    labels = viewer.add_labels(np.zeros((3000, 3000), np.uint8))
+    ink = Ink(viewer, labels)
+    ink.set_strokes([(np.array([[100, 100]]), pigments.PLUS)])
+    small = sheet_of(viewer).data.size
+    ink.set_strokes([(np.array([[100, 100], [100, 2900]]), pigments.PLUS)])
+    assert sheet_of(viewer).data.size > 4 * small
+    assert shown_at(viewer, labels, (100, 100)) == pigments.PLUS
+    assert shown_at(viewer, labels, (100, 2900)) == pigments.PLUS
+    ink.clear()
+    ink.set_strokes([(np.array([[150, 150]]), pigments.PLUS)])
+    assert sheet_of(viewer).data.size == small
+    assert shown_at(viewer, labels, (150, 150)) == pigments.PLUS
+
+
+def test_a_stroke_that_grows_moves_the_sheet_seldom(viewer):
+    labels = viewer.add_labels(np.zeros((4000, 4000), np.uint8))
+    ink = Ink(viewer, labels)
+    starts = set()
+    for length in range(10, 3000, 10):
+        row = np.arange(length)
+        ink.set_strokes([(np.stack([row, row], 1), pigments.PLUS)])
+        sheet = sheet_of(viewer)
+        starts.add((*sheet.translate, *sheet.data.shape))
+    assert len(starts) <= 8
+
+
+def test_moving_the_sheet_changes_nothing_else(viewer):
+    labels = viewer.add_labels(np.zeros((4, 3000, 3000), np.uint8), scale=(2, 1, 1))
+    ink = Ink(viewer, labels)
+    ink.prepare()
+    ink.prepare()
+    viewer.dims.set_point(0, 2)
+    extent, told = viewer.layers.extent.world.copy(), []
+    viewer.layers.events.connect(lambda event: told.append(event.type))
+    viewer.dims.events.range.connect(lambda event: told.append(event.type))
+    sheet = sheet_of(viewer)
+    for corner in (50, 60, 2900):
+        ink.set_strokes([(np.array([[1, corner, corner]]), pigments.PLUS)])
+        assert not sheet.editable
+    assert shown_at(viewer, labels, (1, 2900, 2900)) == pigments.PLUS
+    # Every event of a layer paints the whole list of layers.
+    assert not told
+    assert np.array_equal(viewer.layers.extent.world, extent)
+    place = sheet.extent.world[:, 1:]
+    assert (place[0] > 2000).all()
+    assert (place[1] <= 3000).all()
+
+
+def test_a_sheet_that_the_user_hides_stays_hidden(viewer):
+    labels = viewer.add_labels(np.zeros((30, 40), int))
+    ink = Ink(viewer, labels)
+    assert ink.prepare()
+    assert not ink.prepare()
+    assert sheet_of(viewer).visible
+    sheet_of(viewer).visible = False
+    ink.set_strokes([(np.array([[3, 3]]), pigments.PLUS)])
+    assert not sheet_of(viewer).visible
+
+
 def test_the_sheet_may_be_removed_and_comes_back(viewer):
     labels = viewer.add_labels(np.zeros((30, 40), int))
     ink = Ink(viewer, labels)
@@ -232,6 +293,33 @@ def test_ink_is_seen_in_the_window(make_napari_viewer, qtbot):
     ink.clear()
     colour = viewer.screenshot(canvas_only=True, flash=False)
     assert colour[colour.shape[0] // 2, colour.shape[1] // 2, :3].max() < 10
+
+
+@pytest.mark.gui
+def test_a_sheet_that_has_just_moved_shows_what_is_drawn_before_the_next_frame(
+    make_napari_viewer, qtbot
+):
+    viewer = make_napari_viewer(show=True)
+    labels = viewer.add_labels(np.zeros((3, 2000, 2000), int), scale=(1, 2, 2))
+    viewer.dims.set_point(0, 1)
+    camera = viewer.scene.camera
+    camera.center, camera.zoom = (0, 2400, 3000), 1
+    ink = Ink(viewer, labels)
+    ink.prepare()
+    ink.prepare()
+    qtbot.wait(50)
+    block = np.argwhere(np.ones((1, 30, 30)))
+    first = block + np.array([1, 1185, 1485])
+    second = block + np.array([1, 1185, 1525])
+    ink.set_strokes([(first, pigments.PLUS)])
+    ink.set_strokes([(first, pigments.PLUS), (second, pigments.MINUS)])
+    picture = viewer.screenshot(canvas_only=True, flash=False)[..., :3].astype(int)
+
+    row, column = np.array(picture.shape[:2]) // 2
+    assert picture[row, column, 1] > 180 > picture[row, column, 0]
+    assert picture[row, column + 80, 0] > 180 > picture[row, column + 80, 1]
+    assert picture[row - 60, column].max() < 10
+    assert picture[row, column + 140].max() < 10
 
 
 def test_the_parts_of_a_split_have_the_colours_of_their_strokes(viewer):

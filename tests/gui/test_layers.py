@@ -18,8 +18,10 @@ from napari_seg.gui.layers import (
 )
 from napari_seg.gui.proposal import Proposal
 from napari_seg.gui.repaint import repaint
-from napari_seg.state import Scope
+from napari_seg.state import Scope, SegmentRequest
 from napari_seg.types import Region
+
+REQUEST = SegmentRequest("m")
 
 
 @pytest.fixture
@@ -150,7 +152,7 @@ def test_rgb_labels_have_no_colour_axis(viewer):
 
 def test_pieces_reach_the_screen_without_slicing_the_layer_again(viewer):
     layer = viewer.add_image(np.zeros((3, 64, 64)))
-    proposal = Proposal(take_source(viewer, layer, "ZYX", Scope.IMAGE), "m")
+    proposal = Proposal(take_source(viewer, layer, "ZYX", Scope.IMAGE), REQUEST)
     proposal.open(viewer)
     proposal.show()
     drawn, sliced = [], []
@@ -172,7 +174,7 @@ def test_pieces_are_drawn_right_however_the_axes_are_rolled(viewer, order, ndisp
     layer = viewer.add_image(np.zeros((6, 20, 30)))
     viewer.dims.order = order
     viewer.dims.ndisplay = ndisplay
-    proposal = Proposal(take_source(viewer, layer, "ZYX", Scope.IMAGE), "m")
+    proposal = Proposal(take_source(viewer, layer, "ZYX", Scope.IMAGE), REQUEST)
     proposal.open(viewer)
     proposal.show()
     drawn = []
@@ -196,7 +198,7 @@ def test_repaint_falls_back_to_slicing_where_the_screen_has_a_copy(viewer):
 @pytest.mark.parametrize("axes", ["ZYX", "YXZ"])
 def test_steps_turn_the_layer_into_the_answer(viewer, axes):
     layer = viewer.add_image(np.zeros((3, 600, 5) if axes == "ZYX" else (5, 600, 3)))
-    proposal = Proposal(take_source(viewer, layer, axes, Scope.IMAGE), "m")
+    proposal = Proposal(take_source(viewer, layer, axes, Scope.IMAGE), REQUEST)
     proposal.open(viewer)
     answer = np.random.default_rng(0).integers(0, 9, layer.data.shape).astype(np.int32)
     assert len(list(proposal.steps_to(answer))) == 6
@@ -205,7 +207,7 @@ def test_steps_turn_the_layer_into_the_answer(viewer, axes):
 
 def test_filling_a_proposal_leaves_no_undo_steps(viewer):
     layer = viewer.add_image(np.zeros((32, 32)))
-    proposal = Proposal(take_source(viewer, layer, "YX", Scope.IMAGE), "m")
+    proposal = Proposal(take_source(viewer, layer, "YX", Scope.IMAGE), REQUEST)
     proposal.open(viewer)
     proposal.show()
     proposal.write(Region((slice(0, 4), slice(0, 4)), np.ones((4, 4))))

@@ -126,9 +126,9 @@ def test_a_preview_changes_nothing_and_a_key_shows_before(make_window, preview, 
     window.viewer.window._qt_window.activateWindow()
     canvas = window.viewer.window._qt_viewer.canvas.native
     canvas.setFocus()
-    QTest.keyPress(canvas, Qt.Key.Key_Period)
+    QTest.keyPress(canvas, Qt.Key.Key_0)
     qtbot.waitUntil(lambda: window.labels.visible and not layer.visible)
-    QTest.keyRelease(canvas, Qt.Key.Key_Period)
+    QTest.keyRelease(canvas, Qt.Key.Key_0)
     qtbot.waitUntil(lambda: layer.visible and not window.labels.visible)
     window.box.preview.setChecked(False)
     assert window.labels.visible

@@ -15,6 +15,7 @@ from napari.layers import Labels
 from train_fakes import FakeTrainEngine, FakeTrainPanel
 
 from napari_seg.errors import DatasetError
+from napari_seg.gui.correction.sheet import Sheet
 from napari_seg.gui.jobs import Jobs
 from napari_seg.gui.training.controller import TrainController
 from napari_seg.gui.training.counting import iter_snapshot
@@ -238,6 +239,15 @@ def test_labels_that_fit_no_image_say_why(bench):
     assert bench.shown("problems") == {}
     bench.train()
     assert [part.name for part in bench.engine.trained[0][0]] == ["ids"]
+
+
+def test_layers_that_only_show_something_are_not_offered(bench):
+    labels = bench.open()
+    sheet = Sheet(bench.viewer, labels)
+    sheet.place(None, lambda pigments, box: None)
+    assert len(bench.viewer.layers) == 3
+    assert [row.key for row in bench.controller.data.rows()] == ["ids"]
+    sheet.close()
 
 
 def test_unlooked_at_proposals_of_a_network_are_not_ticked(bench):
@@ -496,7 +506,8 @@ def test_settings_are_remembered_and_nonsense_is_not(make_bench):
 
 
 def test_a_training_that_died_before_it_saved_anything_is_cleared_away(bench):
-    folder = bench.folder / "models"
+    # Not where the models are: there the panel itself looks, at any moment.
+    folder = bench.folder / "elsewhere"
     out = folder / "gone.safetensors"
     write_record(out, bench.controller.form.record(), is_running=False)
     (folder / "gone.safetensors.log.csv").write_text("step\n")

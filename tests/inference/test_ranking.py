@@ -8,6 +8,9 @@ from napari_seg.inference.params import SegmentParams
 from napari_seg.inference.ranking import (
     entropy,
     iter_flipped,
+    iter_rank_by_disagreement,
+    iter_rank_by_entropy,
+    place_now,
     rank_by_disagreement,
     rank_by_entropy,
 )
@@ -53,6 +56,22 @@ def test_planes_and_objects_of_a_stack_are_ranked_where_they_are_worst():
     (only,) = ranking.objects
     assert (only.object_id, only.plane) == (7, PlaneIndex(0, 1))
     assert ranking.next_plane(done={PlaneIndex(0, 1)}).plane == PlaneIndex(0, 0)
+
+
+def test_faint_doubt_about_the_background_does_not_drown_the_planes():
+    labels = np.zeros((2, 40, 40), np.int32)
+    labels[:, 4:8, 4:8] = 7
+    foreground = np.where(labels > 0, 0.99, 0.15)
+    foreground[1, 4:8, 4:8] = 0.5
+    ranking = rank_by_entropy(kept(labels, foreground, "ZYX"))
+    assert [p.plane.z for p in ranking.planes] == [1, 0]
+    assert ranking.planes[1].score < ranking.planes[0].score < 1
+
+
+def test_an_empty_plane_is_no_doubt():
+    empty = np.zeros((8, 8))
+    (plane,) = rank_by_entropy(kept(empty.astype(np.int32), empty)).planes
+    assert plane.score == 0
 
 
 def test_probabilities_of_another_resolution_are_laid_over_the_labels():
@@ -120,3 +139,38 @@ def test_mirrored_runs_come_back_in_the_images_orientation(kind):
     ranking = rank_by_disagreement(first.labels, others, first.axes)
     assert len(ranking.objects) == 4
     assert ranking.objects[0].score < 0.2
+
+
+@pytest.mark.parametrize("axes", ["ZYX", "ZXY"])
+def test_an_object_is_found_again_as_long_as_it_is_as_it_was(axes):
+    labels = np.zeros((2, 12, 16), np.int32)
+    labels[1, 3:6, 2:9] = 4
+    labels[1, 8:10, 2:9] = 5
+    labels = labels if axes == "ZYX" else labels.transpose(0, 2, 1)
+    ranking = rank_by_disagreement(labels, [np.zeros_like(labels)], axes)
+    first = ranking.objects[0]
+    assert (first.object_id, first.box, first.area) == (4, (3, 2, 6, 9), 21)
+    mask = place_now(labels, axes, first)
+    assert mask.shape == (3, 7)
+    assert mask.all()
+    for place in ((1, 6, 5), (1, 3, 2)):  # grown, then cut
+        changed = labels.copy()
+        view = changed if axes == "ZYX" else changed.transpose(0, 2, 1)
+        view[place] = 4 if place[1] == 6 else 0
+        assert place_now(changed, axes, first) is None
+    gone = np.where(labels == 4, 0, labels)
+    assert place_now(gone, axes, first) is None
+    moved = np.roll(labels, 1, axis=axes.index("X"))
+    assert place_now(moved, axes, first) is None
+
+
+def test_ranking_tells_how_far_it_is():
+    labels = np.zeros((3, 8, 8), np.int32)
+    labels[:, 2:4, 2:4] = 1
+    for steps in (
+        iter_rank_by_entropy(kept(labels, labels / 2.0, "ZYX")),
+        iter_rank_by_disagreement(labels, [labels], "ZYX"),
+    ):
+        progress = list(steps)
+        assert {(p.stage, p.total) for p in progress} == {("rank", 3)}
+        assert sorted({p.done for p in progress}) == [0, 1, 2]

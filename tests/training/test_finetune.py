@@ -58,6 +58,26 @@ def test_a_still_encoder_is_spared(dataset, start):
     assert not [name for name in names if name.startswith("encoder.")]
 
 
+def test_new_weights_compete_with_old_ones_at_thresholds_of_neither(
+    dataset, start, monkeypatch
+):
+    model = load_model(start)
+    card = replace(model.card, threshold=0.4, seed_threshold=0.9, smallest_px=31.0)
+    save_checkpoint(start, model.network, card)
+    compared = []
+
+    def validated(checkpoint, *args, **kwargs):
+        compared.append(checkpoint.card)
+        return (yield from trainer_validate(checkpoint, *args, **kwargs))
+
+    trainer_validate = trainer.iter_validate
+    monkeypatch.setattr(trainer, "iter_validate", validated)
+    tune(start, dataset, steps=2)
+    old, new = compared[:2]
+    assert (old.threshold, old.seed_threshold, old.smallest_px) == (0.5, 0.5, 0.0)
+    assert (new.threshold, new.seed_threshold, new.smallest_px) == (0.5, 0.5, 0.0)
+
+
 def test_a_new_head_is_drawn_anew(dataset, start):
     kept = tune(start, dataset, steps=1, learning_rate=1e-9)
     new = tune(

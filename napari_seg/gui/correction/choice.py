@@ -8,8 +8,8 @@ from napari.layers import Image, Labels
 from psygnal import Signal
 
 from napari_seg.errors import ImageError, NapariSegError
-from napari_seg.gui.correction.sheet import is_sheet
-from napari_seg.gui.correction.target import fitting_images, make_target
+from napari_seg.gui.correction.target import Target, fitting_images, make_target
+from napari_seg.gui.layer_watch import LayerWatch
 from napari_seg.gui.layers import (
     METADATA_KEY,
     default_axes,
@@ -17,7 +17,7 @@ from napari_seg.gui.layers import (
     labels_view,
     take_source,
 )
-from napari_seg.gui.own_layers import is_own
+from napari_seg.gui.own_layers import is_image, is_image_or_labels, is_labels
 from napari_seg.state import Scope
 
 _NO_LABELS = "Open labels first, run a network, or make new labels."
@@ -43,34 +43,25 @@ class LabelsChoice:
         self._viewer = viewer
         self.layer: Labels | None = None
         self._image_name = ""
-        self._watched: list[Labels | Image] = []
-        events = viewer.layers.events
-        for emitter in (events.inserted, events.removed, events.reordered):
-            emitter.connect(self._update)
+        self._watch = LayerWatch(viewer, is_image_or_labels)
+        self._watch.changed.connect(self._on_layers)
         viewer.layers.selection.events.active.connect(self._on_active)
-        self._update()
+        self._on_layers()
 
     def close(self) -> None:
         """Let go of the viewer."""
-        events = self._viewer.layers.events
-        for emitter in (events.inserted, events.removed, events.reordered):
-            emitter.disconnect(self._update)
         self._viewer.layers.selection.events.active.disconnect(self._on_active)
-        for layer in self._watched:
-            self._unwatch(layer)
-        self._watched = []
+        self._watch.close()
 
     def labels(self) -> list[Labels]:
         """Return the labels layers, the topmost first."""
-        layers = reversed(self._viewer.layers)
-        return [x for x in layers if isinstance(x, Labels) and not is_sheet(x)]
+        return [x for x in self._watch.layers() if is_labels(x)]
 
     def fitting(self) -> list[Image]:
         """Return the images the chosen labels can be corrected on."""
         if self.layer is None:
             return []
-        layers = reversed(self._viewer.layers)
-        images = [x for x in layers if isinstance(x, Image) and not is_own(x)]
+        images = [x for x in self._watch.layers() if is_image(x)]
         return fitting_images(self.layer, images)
 
     def image_names(self) -> list[str]:
@@ -93,6 +84,14 @@ class LabelsChoice:
             return [image for image in fitting if image.visible] or fitting[:1]
         return [image for image in fitting if image.name == self.image_name][:1]
 
+    def is_still(self, target: Target) -> bool:
+        """Whether a target is what is chosen, as it is now."""
+        return (
+            target.layer is self.layer
+            and target.images == tuple(self.images())
+            and target.is_current()
+        )
+
     def problem(self) -> str:
         """Say what keeps the labels from being corrected; empty if nothing does."""
         if self.layer is None:
@@ -112,11 +111,11 @@ class LabelsChoice:
         NapariSegError
             If there is no image, or nobody can tell its axes.
         """
-        images = [x for x in reversed(self._viewer.layers) if isinstance(x, Image)]
+        images = [x for x in self._watch.layers() if is_image(x)]
         if not images:
             raise ImageError("There is no image to make labels for", remedy="Open one.")
         active = self._viewer.layers.selection.active
-        image = active if isinstance(active, Image) else images[0]
+        image = active if is_image(active) else images[0]
         axes = default_axes(image)
         source = take_source(self._viewer, image, axes, Scope.IMAGE)
         # Zeros that nobody has painted on take no memory.
@@ -142,31 +141,11 @@ class LabelsChoice:
 
     def _on_active(self) -> None:
         active = self._viewer.layers.selection.active
-        if isinstance(active, Labels) and not is_sheet(active):
+        if is_labels(active):
             self.choose_labels(active.name)
 
-    def _update(self) -> None:
-        known = [
-            x
-            for x in self._viewer.layers
-            if isinstance(x, (Labels, Image)) and not (is_sheet(x) or is_own(x))
-        ]
-        if known == self._watched:
-            return
-        for layer in [x for x in self._watched if x not in known]:
-            self._unwatch(layer)
-        for layer in [x for x in known if x not in self._watched]:
-            layer.events.name.connect(self._tell)
-            layer.events.data.connect(self._tell)
-        self._watched = known
-        if self.layer not in known:
-            labels = self.labels()
+    def _on_layers(self) -> None:
+        labels = self.labels()
+        if self.layer not in labels:
             self.layer = labels[0] if labels else None
-        self.changed.emit()
-
-    def _unwatch(self, layer: Labels | Image) -> None:
-        layer.events.name.disconnect(self._tell)
-        layer.events.data.disconnect(self._tell)
-
-    def _tell(self) -> None:
         self.changed.emit()

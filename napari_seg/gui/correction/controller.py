@@ -12,6 +12,7 @@ from typing import Any
 
 from napari.components import ViewerModel
 from napari.layers import Labels
+from psygnal import Signal
 
 from napari_seg.errors import NapariSegError
 from napari_seg.gui.correction.choice import LabelsChoice
@@ -20,7 +21,7 @@ from napari_seg.gui.correction.desk import Desk
 from napari_seg.gui.correction.elsewhere import Elsewhere
 from napari_seg.gui.correction.gesture import Gesture, StrokeInput
 from napari_seg.gui.correction.hands import Hand, make_hands, pick
-from napari_seg.gui.correction.ink import Ink
+from napari_seg.gui.correction.ink import Ink, prepare_soon
 from napari_seg.gui.correction.showing import show_desk, show_mode, show_pending
 from napari_seg.gui.correction.stroking import ObjectHand
 from napari_seg.gui.correction.target import make_target
@@ -52,6 +53,9 @@ class CorrectController:
         Takes an exception that is a fault of the program, not of the input.
     """
 
+    desk_changed = Signal()
+    """Other labels are corrected now, the same on another image, or none."""
+
     def __init__(
         self,
         viewer: ViewerModel,
@@ -80,7 +84,7 @@ class CorrectController:
         self._connect()
         self._panel.set_brush(self.settings.brush_px)
         self._panel.set_overwrite(self.settings.overwrite)
-        self._open()
+        self.look_again()
 
     @property
     def hand(self) -> Hand | None:
@@ -98,7 +102,7 @@ class CorrectController:
             return
         self._is_closed = True
         self._leave()
-        self._choice.changed.disconnect(self._open)
+        self._choice.changed.disconnect(self.look_again)
         self._choice.close()
         self.viewer.dims.events.order.disconnect(self._show_mode)
         self.viewer.dims.events.ndisplay.disconnect(self._show_mode)
@@ -120,7 +124,7 @@ class CorrectController:
             self._input.set_tool(tool)
         if tool is not None and tool.is_brush and self._ink is not None:
             self._offload.start()
-            self._ink.prepare()
+            prepare_soon(self._ink, self._jobs)
         self._panel.set_tool(tool)
         self._show_pending()
 
@@ -179,20 +183,20 @@ class CorrectController:
         panel.image_requested.connect(self._choice.choose_image)
         panel.new_labels_requested.connect(self.new_labels)
         self._commands.connect(panel)
-        self._choice.changed.connect(self._open)
+        self._choice.changed.connect(self.look_again)
         self.viewer.dims.events.order.connect(self._show_mode)
         self.viewer.dims.events.ndisplay.connect(self._show_mode)
 
     # The layer.
 
-    def _open(self) -> None:
-        """Set up, or set up again, for the chosen layers."""
+    def look_again(self) -> None:
+        """Set up for the chosen layers, if they or what lies beside them changed."""
         choice, panel = self._choice, self._panel
         names = [layer.name for layer in choice.labels()]
         current = None if choice.layer is None else choice.layer.name
         panel.set_labels_layers(names, current)
         panel.set_images(choice.image_names(), choice.image_name or None)
-        if self._is_same():
+        if self.desk is not None and choice.is_still(self.desk.target):
             return
         tool = self.tool
         self._leave()
@@ -203,16 +207,7 @@ class CorrectController:
             self.set_tool(tool)
         self._show_desk()
         self._show_mode()
-
-    def _is_same(self) -> bool:
-        """Whether the desk still fits what is chosen."""
-        desk = self.desk
-        return (
-            desk is not None
-            and desk.target.layer is self._choice.layer
-            and desk.target.images == tuple(self._choice.images())
-            and desk.target.is_current()
-        )
+        self.desk_changed.emit()
 
     def _enter(self) -> None:
         assert self._choice.layer is not None

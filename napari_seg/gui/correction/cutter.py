@@ -11,6 +11,7 @@ import numpy as np
 
 from napari_seg.gui.jobs import Job, Jobs
 from napari_seg.imaging.deltas import LabelEdit
+from napari_seg.imaging.pages import is_populated_late, populate
 from napari_seg.refine.session import CorrectionSession
 from napari_seg.refine.solver import Cut, Solve
 from napari_seg.refine.task import CutTask
@@ -32,7 +33,8 @@ class StrokeQueue:
     """Answers strokes in the order they were drawn, one at a time.
 
     A stroke still being drawn is cut again whenever the thread is free, from the
-    mask before it.
+    mask before it. When the last one has its answer, the thread gets the memory that
+    the edit would be written to, so that writing it stalls nobody.
 
     Parameters
     ----------
@@ -134,7 +136,26 @@ class StrokeQueue:
         self._job = None
         if self._session.take(task, cut):
             self.on_cut(edit)
+            if not self._waiting:
+                self._populate(edit)
         self._next()
+
+    def _populate(self, edit: LabelEdit) -> None:
+        labels = self._session.labels
+        if edit.is_empty or not is_populated_late(labels):
+            return
+
+        def done(_: object) -> None:
+            self._job = None
+            self._next()
+
+        job = Job(
+            populate(labels, [edit.box]),
+            on_done=done,
+            on_error=self._fail,
+            poll_s=_POLL_S,
+        )
+        self._job = self._jobs.start(job)
 
     def _fail(self, error: BaseException) -> None:
         self.clear()

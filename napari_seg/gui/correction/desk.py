@@ -15,6 +15,7 @@ from napari_seg.gui.correction.target import Target
 from napari_seg.gui.jobs import Job, Jobs
 from napari_seg.imaging.deltas import Box, LabelEdit
 from napari_seg.imaging.edits import next_free_id, object_box
+from napari_seg.imaging.pages import populate
 from napari_seg.refine.session import CorrectionSession
 from napari_seg.types import Progress
 
@@ -229,9 +230,8 @@ class Desk:
             steps.close()
             return
 
-        def done(result: LabelEdit | Sequence[LabelEdit]) -> None:
+        def done(edits: Sequence[LabelEdit]) -> None:
             self._end_job()
-            edits = [result] if isinstance(result, LabelEdit) else result
             if all(self._fits(edit) for edit in edits):
                 count = sum(edit.size for edit in edits)
                 self.apply(edits, message.format(n=f"{count:,}"))
@@ -249,7 +249,7 @@ class Desk:
         self.is_stopping, self._keeps = False, keeps
         self._job = self._jobs.start(
             Job(
-                steps,
+                _with_memory(steps, self.target.labels),
                 on_done=done,
                 on_progress=self._on_progress,
                 on_error=failed,
@@ -310,3 +310,13 @@ class Desk:
 def _told(stage: str, make: Callable[[], Any]) -> Generator[Progress, None, Any]:
     yield Progress(stage, 0, 0)
     return make()
+
+
+def _with_memory(
+    steps: Generator[Progress, None, Any], labels: Any
+) -> Generator[Progress, None, Sequence[LabelEdit]]:
+    """Return the edits once there is memory to write them to: that may take long."""
+    result = yield from steps
+    edits = [result] if isinstance(result, LabelEdit) else result
+    yield from populate(labels, [edit.box for edit in edits])
+    return edits

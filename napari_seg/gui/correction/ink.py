@@ -18,12 +18,16 @@ from napari_seg.gui.correction.boxes import (
     within,
 )
 from napari_seg.gui.correction.pigments import change_pigments, part_of, part_pigments
-from napari_seg.gui.correction.sheet import Sheet, is_sheet
+from napari_seg.gui.correction.sheet import Sheet
+from napari_seg.gui.jobs import Jobs
 from napari_seg.gui.view import displayed_axes
 from napari_seg.imaging.deltas import Box, LabelEdit
 
 _AROUND_PX, _AROUND_VOLUME_PX = 64, 8
 """How far around an edit the outline of its object is drawn, in a plane or in many."""
+
+_PREPARE_S = 0.05
+"""Before each step: it takes 100 ms without a graphics card."""
 
 Stroke = tuple[NDArray[np.intp], int]
 """Pixels of the labels, shape (N, ndim), and the pigment to draw them with."""
@@ -46,20 +50,29 @@ class Ink:
         self._sheet = Sheet(viewer, layer)
         self._strokes: list[tuple[Stroke, Box]] = []
         self._preview: tuple[NDArray[np.uint8], Box] | None = None
+        self._is_blank = True
+        self._is_closed = False
         viewer.dims.events.ndisplay.connect(self._on_ndisplay)
 
-    @staticmethod
-    def owns(layer: Any) -> bool:
-        """Whether a layer was made to draw on, and so is nobody's labels."""
-        return is_sheet(layer)
+    def prepare(self) -> bool:
+        """Do a part of what the first stroke would have to wait for.
 
-    def prepare(self) -> None:
-        """Add the layer now, so that the first stroke need not wait for it."""
+        Returns
+        -------
+        bool
+            Whether there is more to do; the window may be painted before.
+        """
+        if self._is_closed:
+            return False
         if self._sheet.layer is None:
             self._sheet.place(self._needed(), self._paint)
+            return True
+        self._sheet.show()
+        return False
 
     def close(self) -> None:
         """Remove the layer and let go of the viewer; a second time does nothing."""
+        self._is_closed = True
         self._viewer.dims.events.ndisplay.disconnect(self._on_ndisplay)
         self._sheet.close()
 
@@ -152,9 +165,16 @@ class Ink:
 
     def _draw(self, boxes: Sequence[Box]) -> None:
         """Draw what lies in these boxes of the labels anew."""
-        if not all(self._sheet.holds(box) for box in self._drawn()):
+        drawn = self._drawn()
+        # A blank sheet may begin anew: a long stroke has left a large one behind.
+        suits = self._sheet.suits if self._is_blank else self._sheet.holds
+        self._is_blank = not drawn
+        if not all(suits(box) for box in drawn):
             self._sheet.place(self._needed(), self._paint)
+            self._sheet.show()
             return
+        if drawn:
+            self._sheet.show()
         for box in boxes:
             # What is taken away may have gone with its sheet.
             if all(s.stop > s.start for s in box) and self._sheet.holds(box):
@@ -194,3 +214,13 @@ class Ink:
     def _on_ndisplay(self, event: Any = None) -> None:
         if self._sheet.layer is not None:
             self._sheet.place(self._needed(), self._paint)
+
+
+def prepare_soon(ink: Ink, jobs: Jobs) -> None:
+    """Prepare once the window shows that a tool is on, and let it paint in between."""
+
+    def prepare() -> None:
+        if ink.prepare():
+            prepare_soon(ink, jobs)
+
+    jobs.later("prepare ink", _PREPARE_S, prepare)

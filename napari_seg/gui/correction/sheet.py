@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
@@ -14,31 +15,27 @@ from numpy.typing import NDArray
 
 from napari_seg.gui.correction.boxes import box_at, empty_box, holds, shifted
 from napari_seg.gui.correction.pigments import pigment_colormap
-from napari_seg.gui.repaint import repaint
+from napari_seg.gui.own_layers import OWN_KEY, add_unselected
+from napari_seg.gui.repaint import repaint, swap_data
 from napari_seg.gui.view import displayed_axes
 from napari_seg.imaging.deltas import Box, bounding_box
 
 LAYER_NAME = "correction preview"
-_METADATA_KEY = "napari_seg_ink"
-_WHOLE_PX = 1536
-"""Up to this side the sheet is as large as the labels, and never has to move."""
+_MARGIN_PX = 160
+"""At least so far the sheet goes on around what is drawn, to move seldom."""
+_STEP_PX = 128
+"""Its sides are multiples of this: a texture of the same size need not be remade."""
 _WHOLE_BYTES = 512 * 2**20
 """Of a sheet over all planes. What was never drawn on takes no memory."""
-_MARGIN_PX = 256
-"""Around what is drawn, where the sheet is not as large as the labels."""
-
-
-def is_sheet(layer: Any) -> bool:
-    """Whether a layer is for ink, and so nobody's labels."""
-    return _METADATA_KEY in layer.metadata
 
 
 class Sheet:
     """A labels layer of pigments over a labels layer of objects.
 
-    Only pixels that change are sent to the screen, which takes about a millisecond.
-    Moving the sheet takes ten: it is as large as the labels where they are small, and
-    grows with a margin where they are large.
+    It lies only around what is drawn, for every pixel of a layer costs time in every
+    frame, whether it shows anything or not. Only pixels that change are sent to the
+    screen, which takes about a millisecond; moving the sheet takes five. So it has a
+    margin that grows with what is drawn, and a long stroke moves it a few times.
 
     Parameters
     ----------
@@ -53,6 +50,7 @@ class Sheet:
         self._labels = labels
         self.layer: Labels | None = None
         self._start = np.zeros(labels.ndim, np.intp)
+        self._was_shown = False
         viewer.layers.events.removed.connect(self._on_removed)
         self._place_events = [
             getattr(labels.events, name)
@@ -77,6 +75,23 @@ class Sheet:
             return False
         return holds(box_at(self._start, self.layer.data.shape), box)
 
+    def show(self) -> None:
+        """Let a new sheet be seen; later on the user may hide it.
+
+        The first frame with it takes 60 ms longer, and so does adding it: apart, they
+        stall the window less.
+        """
+        if self.layer is not None and not self._was_shown:
+            self._was_shown = True
+            self.layer.visible = True
+
+    def suits(self, box: Box) -> bool:
+        """Whether a box is on the sheet, which is no larger than a new one would be."""
+        if self.layer is None or not self.holds(box):
+            return False
+        planned = tuple(s.stop - s.start for s in self._plan(box))
+        return bool(self.layer.data.shape == planned)
+
     def write(self, box: Box, pigments: NDArray[np.uint8]) -> None:
         """Show other pigments in a box of the labels that is on the sheet."""
         assert self.layer is not None
@@ -85,7 +100,8 @@ class Sheet:
         changed = bounding_box(pigments != there)
         if changed[0].stop > changed[0].start:
             there[changed] = pigments[changed]
-            repaint(self.layer, shifted(changed, [s.start for s in own]))
+            with self._unlisted():
+                repaint(self.layer, shifted(changed, [s.start for s in own]))
 
     def place(self, needed: Box | None, paint: Callable[[NDArray, Box], None]) -> None:
         """Let the sheet cover a box of the labels.
@@ -103,11 +119,9 @@ class Sheet:
         self._start = np.array([s.start for s in box], np.intp)
         if self.layer is None:
             self._add(data)
-            return
-        # One change of its extent instead of two, for the whole window follows it.
-        with self.layer.events.blocker_all():
-            self.layer.data = data
-        self.layer.translate = self._transform()["translate"]
+        else:
+            with self._unlisted():
+                swap_data(self.layer, data, self._transform()["translate"])
 
     def _plan(self, needed: Box | None) -> Box:
         """Return where the sheet should be, so that it seldom has to move."""
@@ -118,12 +132,7 @@ class Sheet:
             return tuple(place)
         shown = displayed_axes(self._viewer, self._labels)
         for axis in shown:
-            low, high = place[axis].start - _MARGIN_PX, place[axis].stop + _MARGIN_PX
-            is_small = shape[axis] <= _WHOLE_PX
-            place[axis] = slice(
-                0 if is_small else max(0, low),
-                shape[axis] if is_small else min(shape[axis], high),
-            )
+            place[axis] = _with_margin(place[axis], shape[axis])
         for axis in (i for i in reversed(range(len(shape))) if i not in shown):
             whole = [*place[:axis], slice(0, shape[axis]), *place[axis + 1 :]]
             if np.prod([float(s.stop - s.start) for s in whole]) <= _WHOLE_BYTES:
@@ -131,25 +140,28 @@ class Sheet:
         return tuple(place)
 
     def _add(self, data: NDArray[np.uint8]) -> None:
-        selection = self._viewer.layers.selection
-        active, selected = selection.active, set(selection)
         sheet = Labels(
             data,
             name=LAYER_NAME,
-            metadata={_METADATA_KEY: True},
+            metadata={OWN_KEY: "ink"},
             colormap=pigment_colormap(),
             opacity=1.0,
+            visible=False,
             units=self._labels.units,
             axis_labels=self._labels.axis_labels,
             **self._transform(),
         )
         # What a brush changed here would be nobody's.
         sheet.editable = False
-        self._viewer.layers.append(sheet)
-        self.layer = sheet
-        # napari selects what is new, but the user goes on with what she had.
-        selection.active = active
-        selection.update(selected)
+        add_unselected(self._viewer, sheet)
+        self.layer, self._was_shown = sheet, False
+
+    def _unlisted(self) -> AbstractContextManager[None]:
+        """Return a context in which the list of layers hears of no event of a layer.
+
+        It would paint itself anew for each, though it shows nothing of this one.
+        """
+        return self._viewer.layers.events.blocker_all()
 
     def _transform(self) -> dict[str, Any]:
         """Return what puts the sheet where it belongs on the labels."""
@@ -173,6 +185,15 @@ class Sheet:
     def _on_removed(self, event: Any) -> None:
         if event.value is self.layer:
             self.layer = None
+
+
+def _with_margin(part: slice, size: int) -> slice:
+    """Return one side of a sheet around one side of a box, within the labels."""
+    length = part.stop - part.start
+    wanted = length + 2 * max(_MARGIN_PX, length // 2)
+    side = min(size, -(-wanted // _STEP_PX) * _STEP_PX)
+    low = min(max(0, (part.start + part.stop - side) // 2), size - side)
+    return slice(low, low + side)
 
 
 def _untouched(shape: Sequence[int]) -> NDArray[np.uint8]:

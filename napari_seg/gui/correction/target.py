@@ -85,8 +85,12 @@ class Target:
         return tuple(parts)
 
     def is_current(self) -> bool:
-        """Whether the layer still shows the array that `labels` is a view of."""
+        """Whether the layer still has the same array and the same probabilities."""
         data, labels = self.layer.data, self.labels
+        kept = _prediction(self.layer, tuple(labels.shape))
+        known = self.probabilities
+        if kept is not (None if known is None else known.segmentation):
+            return False
         if isinstance(data, np.ndarray):
             return bool(np.may_share_memory(data, labels))
         return data is labels
@@ -136,13 +140,13 @@ class KeptProbabilities:
     """
 
     def __init__(self, segmentation: Any) -> None:
-        self._segmentation = segmentation
+        self.segmentation = segmentation
         labels = segmentation.labels
         self.shape = (len(segmentation.classes), *labels.shape)
 
     def __getitem__(self, index: tuple[Any, ...]) -> np.ndarray:
         number, *box = index
-        return np.asarray(self._segmentation.probability_in(tuple(box), number))
+        return np.asarray(self.segmentation.probability_in(tuple(box), number))
 
 
 def make_target(layer: Labels, images: Sequence[Image]) -> Target:
@@ -175,6 +179,7 @@ def make_target(layer: Labels, images: Sequence[Image]) -> Target:
         labels = data[(slice(None),) * repeated + (0,)]
     shape = tuple(int(n) for n in labels.shape)
     letters = labels_axes(layer)
+    made_from = _prediction(layer, shape)
     axes = "".join(letters[a] for a in kept)
     return Target(
         layer=layer,
@@ -183,7 +188,7 @@ def make_target(layer: Labels, images: Sequence[Image]) -> Target:
         image=AlignedImage(images, layer, shape, kept),
         axes=axes,
         repeated=repeated,
-        probabilities=_probabilities(layer, shape),
+        probabilities=None if made_from is None else KeptProbabilities(made_from),
         spacing=tuple(
             1.0 if letters[a] in "TC" else abs(float(layer.scale[a])) for a in kept
         ),
@@ -237,8 +242,9 @@ def repeated_axis(layer: Labels) -> int | None:
     return flat[0] if flat else None
 
 
-def _probabilities(layer: Labels, shape: tuple[int, ...]) -> KeptProbabilities | None:
+def _prediction(layer: Labels, shape: tuple[int, ...]) -> Any:
+    """Return the prediction under the labels, if its probabilities were kept."""
     kept = layer.metadata.get(METADATA_KEY, {}).get("segmentation")
-    if kept is None or kept.network_probabilities is None:
+    if kept is None or getattr(kept, "network_probabilities", None) is None:
         return None
-    return KeptProbabilities(kept) if kept.labels.shape == shape else None
+    return kept if kept.labels.shape == shape else None

@@ -22,6 +22,7 @@ from napari_seg.gui.panels.fields import SPACING_PX, FieldGrid, wrapping_policy
 from napari_seg.gui.panels.keys import KeyButton, TypingGuard
 from napari_seg.gui.panels.object_box import ObjectBox
 from napari_seg.gui.panels.planes_box import PlanesBox
+from napari_seg.gui.panels.review_strip import ReviewStrip
 from napari_seg.gui.panels.tool_box import ToolBox
 from napari_seg.gui.panels.two_way import TwoWay
 from napari_seg.gui.panels.wheel_guard import WheelGuard
@@ -101,6 +102,7 @@ class CorrectPanel(QWidget):
         self.overwrite = QCheckBox("May take pixels of other objects")
         self.object = ObjectBox()
         self.planes = PlanesBox()
+        self.review = ReviewStrip()
         self.footer = CorrectFooter()
 
     def _lay_out(self) -> None:
@@ -121,7 +123,7 @@ class CorrectPanel(QWidget):
         inner = QVBoxLayout(self.work)
         inner.setContentsMargins(0, 0, 0, 0)
         inner.setSpacing(2 * SPACING_PX)
-        for widget in (self.tools, strokes, self.object, self.planes):
+        for widget in (self.review, self.tools, strokes, self.object, self.planes):
             inner.addWidget(widget)
         column = QVBoxLayout(self)
         column.setSpacing(SPACING_PX)

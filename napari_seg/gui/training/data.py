@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 from weakref import WeakKeyDictionary
 
 from napari.components import ViewerModel
-from napari.layers import Image, Labels
+from napari.layers import Labels, Layer
 from psygnal import Signal
 
 from napari_seg.errors import NapariSegError
+from napari_seg.gui.layer_watch import LayerWatch
 from napari_seg.gui.layers import METADATA_KEY
-from napari_seg.gui.own_layers import is_own
+from napari_seg.gui.own_layers import is_image, is_image_or_labels, is_labels
 from napari_seg.gui.training.marks import checked_part, correct_ids, correct_planes
 from napari_seg.gui.training.pairing import LayerPair, pair_layer
 from napari_seg.gui.training.settings import Counts
@@ -78,34 +77,23 @@ class TrainingData:
 
     def __init__(self, viewer: ViewerModel) -> None:
         self.folders: dict[Path, bool] = {}
-        self._viewer = viewer
         self._choices: WeakKeyDictionary[Labels, _Choice] = WeakKeyDictionary()
         self._amounts: dict[str, Amount] = {}
         self._problems: dict[str, str] = {}
-        self._watched: list[Any] = []
-        events = viewer.layers.events
-        for emitter in (events.inserted, events.removed, events.reordered):
-            emitter.connect(self._update)
-        self._update()
+        self._watch = LayerWatch(viewer, is_image_or_labels)
+        self._watch.changed.connect(self._on_layers)
 
     def close(self) -> None:
         """Let go of the viewer."""
-        events = self._viewer.layers.events
-        for emitter in (events.inserted, events.removed, events.reordered):
-            emitter.disconnect(self._update)
-        for layer in self._watched:
-            self._unwatch(layer)
-        self._watched = []
+        self._watch.close()
 
     def labels(self) -> list[Labels]:
         """Return the labels layers that are offered, the topmost first."""
-        layers = reversed(self._viewer.layers)
-        return [x for x in layers if isinstance(x, Labels) and not is_own(x)]
+        return [x for x in self._watch.layers() if is_labels(x)]
 
     def pair(self, layer: Labels) -> LayerPair:
         """Return a labels layer with its image; NapariSegError if there is none."""
-        layers = reversed(self._viewer.layers)
-        images = [x for x in layers if isinstance(x, Image) and not is_own(x)]
+        images = [x for x in self._watch.layers() if is_image(x)]
         return pair_layer(layer, images)
 
     def rows(self) -> list[Row]:
@@ -241,28 +229,14 @@ class TrainingData:
             return row
         return replace(row, note=amount_text(amount))
 
-    def _update(self) -> None:
-        there = [x for x in self._viewer.layers if isinstance(x, Image | Labels)]
-        for layer in [x for x in self._watched if x not in there]:
-            self._unwatch(layer)
-        for layer in [x for x in there if x not in self._watched]:
-            for emitter in _emitters(layer):
-                emitter.connect(self._on_layer)
-        self._watched = there
-        names = [layer.name for layer in self.labels()]
+    def _on_layers(self, changed: Layer | None) -> None:
+        # An image that changed may be that of any labels.
+        names = [x.name for x in self.labels()] if changed is None else []
         self._amounts = {
-            key: a
-            for key, a in self._amounts.items()
+            key: amount
+            for key, amount in self._amounts.items()
             if key in names or _folder_of(key)
         }
-        self.changed.emit()
-
-    def _unwatch(self, layer: Any) -> None:
-        for emitter in _emitters(layer):
-            emitter.disconnect(self._on_layer)
-
-    def _on_layer(self) -> None:
-        self._amounts = {k: a for k, a in self._amounts.items() if _folder_of(k)}
         self.changed.emit()
 
 
@@ -277,11 +251,6 @@ def amount_text(amount: Amount) -> str:
     images = "image" if amount.images == 1 else "images"
     objects = "object" if amount.objects == 1 else "objects"
     return f"{amount.images} {images}, {amount.objects:,} {objects}"
-
-
-def _emitters(layer: Any) -> Sequence[Any]:
-    events = layer.events
-    return (events.name, events.data, events.scale, events.translate)
 
 
 def _nothing_marked(layer: Labels, counts: Counts) -> str:

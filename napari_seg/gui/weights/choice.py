@@ -6,7 +6,8 @@ from napari.components import ViewerModel
 from napari.layers import Labels
 from psygnal import Signal
 
-from napari_seg.gui.correction.sheet import is_sheet
+from napari_seg.gui.layer_watch import LayerWatch
+from napari_seg.gui.own_layers import is_labels
 
 
 class LabelsLayers:
@@ -19,29 +20,21 @@ class LabelsLayers:
     """
 
     changed = Signal()
-    """Layers came, went or were renamed, or another one is chosen."""
+    """Layers came, went or were changed, or another one is chosen."""
 
     def __init__(self, viewer: ViewerModel) -> None:
-        self._viewer = viewer
         self.layer: Labels | None = None
-        self._watched: list[Labels] = []
-        events = viewer.layers.events
-        self._events = (events.inserted, events.removed, events.reordered)
-        for event in self._events:
-            event.connect(self._update)
-        self._update()
+        self._watch = LayerWatch(viewer, is_labels)
+        self._watch.changed.connect(self._on_layers)
+        self._on_layers()
 
     def close(self) -> None:
         """Let go of the viewer."""
-        for event in self._events:
-            event.disconnect(self._update)
-        for layer in self._watched:
-            layer.events.name.disconnect(self._tell)
+        self._watch.close()
 
     def all(self) -> list[Labels]:
         """Return the labels layers, the topmost first."""
-        layers = reversed(self._viewer.layers)
-        return [x for x in layers if isinstance(x, Labels) and not is_sheet(x)]
+        return self._watch.layers()
 
     def choose(self, name: str) -> None:
         """Choose a labels layer by its name; unknown names change nothing."""
@@ -51,16 +44,8 @@ class LabelsLayers:
                 self.changed.emit()
                 return
 
-    def _update(self) -> None:
+    def _on_layers(self) -> None:
         found = self.all()
-        for layer in [x for x in self._watched if x not in found]:
-            layer.events.name.disconnect(self._tell)
-        for layer in [x for x in found if x not in self._watched]:
-            layer.events.name.connect(self._tell)
-        self._watched = found
         if self.layer not in found:
             self.layer = found[0] if found else None
-        self.changed.emit()
-
-    def _tell(self) -> None:
         self.changed.emit()
