@@ -44,13 +44,17 @@ class Evidence:
 def gather(scene: Scene, weights: Weights) -> Evidence:
     """Return the evidence in a scene."""
     hint = suggest(scene, weights)
-    depth = signed_depth(hint.mask, scene.spacing)
+    depth = hint.depth
+    if depth is None:
+        depth = signed_depth(hint.mask, scene.spacing)
     radius = max(float(depth.max()), 1.0)
     inside = np.clip(depth / (0.5 * radius), 0, 1)
     ring = np.clip(1.5 - (-depth) / (2.0 * radius + 4), 0, 1) * (depth < 0)
     free = scene.states != FOREGROUND
     appearance = fit_appearance(scene.image, inside, ring * free)
-    spatial = weights.shape * np.tanh((depth + hint.outset) / hint.softness)
+    spatial = (
+        hint.strength * weights.shape * np.tanh((depth + hint.outset) / hint.softness)
+    )
     if scene.network is not None:
         spatial = spatial + weights.network * scene.network
     trust = weights.appearance * np.float32(hint.trust)

@@ -82,6 +82,7 @@ def graph_cut(
         previous=reader(previous, volume_.shape),
         forbidden=reader(forbidden, volume_.shape),
         network=network_reader(probabilities, volume_.shape),
+        core=core_reader(probabilities, volume_.shape),
     )
     start = None
     if previous is not None:
@@ -134,6 +135,27 @@ def network_reader(probabilities: Any, shape: tuple[int, ...]) -> Any:
             object_ = 1 - np.asarray(probabilities[(0, *box)], np.float32)
         sure = np.clip(object_, 1 - SUREST, SUREST)
         return np.log(sure / (1 - sure))
+
+    return read
+
+
+def core_reader(probabilities: Any, shape: tuple[int, ...]) -> Any:
+    """Return a function that reads how surely a box is inside an object, or None.
+
+    Of three classes the second is the inside of objects and the third their border,
+    as in all networks here that part touching objects. Of others nothing is known but
+    what is background.
+    """
+    if probabilities is None:
+        return lambda _: None
+    full = tuple(probabilities.shape)
+
+    def read(box: Box) -> NDArray[np.float32]:
+        if full == shape:
+            return np.asarray(probabilities[box], np.float32)
+        if full[0] == 3:
+            return np.asarray(probabilities[(1, *box)], np.float32)
+        return 1 - np.asarray(probabilities[(0, *box)], np.float32)
 
     return read
 

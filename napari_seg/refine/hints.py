@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_seg.refine.depth import signed_depth
+from napari_seg.refine.depth import depth_inside, signed_depth
 from napari_seg.refine.energy import BACKGROUND, FOREGROUND
+from napari_seg.refine.network_change import changed_by_network
 from napari_seg.refine.regions import best_region, flood_relief, geodesic_distance
 
-__all__ = ["Hint", "flooded", "shifted", "signed_depth", "suggest"]
+__all__ = ["Hint", "flooded", "shifted", "suggest"]
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,36 +35,94 @@ class Hint:
         How far outside the outline the evidence changes sign.
     trust : float
         Weight of the intensity model.
+    strength : float, optional
+        Multiple of the usual log-odds far from the outline.
+    depth : ndarray of float32, optional
+        Signed distance to the outline, where it is known better than by whole voxels.
     """
 
     mask: NDArray[np.bool_]
     softness: NDArray[np.float32] | float
     outset: float
     trust: float
+    strength: float = 1.0
+    depth: NDArray[np.float32] | None = None
 
 
 def suggest(scene: Scene, weights: Weights) -> Hint:
     """Return what the last stroke makes of the previous mask."""
-    stroke = _last(scene.strokes)
-    cell = min(scene.spacing)
-    if not scene.previous.any():
-        mask, _ = flooded(scene, np.zeros_like(scene.previous), 0.0)
-        radius = float(signed_depth(mask, scene.spacing).max())
-        return Hint(mask, 0.5 * radius + 1, weights.outset * cell, 1.0)
+    share = scene.instance
+    if not scene.previous.any() and share is not None and (share > 0.5).any():
+        return _as_instance(share, scene, weights)
+    if scene.sought is not None:
+        radius = float(signed_depth(scene.sought, scene.spacing).max())
+        softness = weights.whole_softness * radius + 1
+        return Hint(scene.sought, softness, weights.outset * min(scene.spacing), 1.0)
     depth = signed_depth(scene.previous, scene.spacing)
+    stroke = _last(scene.strokes)
     sign = 1.0 if stroke.positive else -1.0
     wrong = float((-sign * depth[tuple(stroke.points.T)]).max())
-    radius = float(depth.max())
-    if wrong <= max(weights.rim_px * cell, weights.rim_share * radius):
-        moved = shifted(depth, scene, weights)
-        return Hint(moved > 0, weights.sharpness * cell, 0.0, weights.rim_trust)
-    mask, _ = flooded(scene, scene.previous, weights.click_reach * wrong)
-    changed = mask != scene.previous
-    reach = 1.5 * float(signed_depth(changed, scene.spacing).max()) + cell
-    far = np.maximum(-signed_depth(changed, scene.spacing), 0) / reach
-    near = np.exp(-0.5 * far**2)
+    radius, rim = float(depth.max()), weights.rim_px * min(scene.spacing)
+    if wrong <= max(rim, weights.rim_share * radius):
+        return _mended(depth, max(wrong, 0.0), scene, weights)
+    told = changed_by_network(scene)
+    if told is not None:
+        return _by_network(told, scene, weights)
+    # A part that is missing or too much is seldom thicker than the object.
+    return _refilled(min(wrong, weights.part_thickness * radius), scene, weights)
+
+
+def _as_instance(share: NDArray[np.float32], scene: Scene, weights: Weights) -> Hint:
+    """Return what the network takes for the object as a hint."""
+    share = np.where(scene.states == FOREGROUND, 1, share)
+    hint = _by_network(share > 0.5, scene, weights)
+    # Voxels of a coarse scene lie partly inside.
+    depth = signed_depth(hint.mask, scene.spacing)
+    parted = (share > 0) & (share < 1)
+    depth[parted] = min(scene.spacing) * (share[parted] - 0.5)
+    return replace(hint, depth=depth)
+
+
+def _mended(
+    depth: NDArray[np.float32], wrong: float, scene: Scene, weights: Weights
+) -> Hint:
+    """Return the outline shifted, less sure near the stroke."""
+    cell = min(scene.spacing)
+    moved = shifted(depth, scene, weights)
+    reach = weights.mend_reach * max(wrong, cell)
+    near = _near(_last(scene.strokes), reach, scene)
+    softness = weights.sharpness * cell + weights.mend_softness * wrong * near
+    return Hint(moved > 0, softness.astype(np.float32), 0.0, weights.rim_trust)
+
+
+def _refilled(thick: float, scene: Scene, weights: Weights) -> Hint:
+    """Return the mask with a whole part added or taken away, less sure around it."""
+    cell = min(scene.spacing)
+    mask = flooded(scene, weights.click_reach * thick)
+    changed = signed_depth(mask != scene.previous, scene.spacing)
+    reach = 1.5 * float(changed.max()) + cell
+    near = np.exp(-0.5 * (np.maximum(-changed, 0) / reach) ** 2)
     softness = weights.sharpness * cell + near * (0.5 * reach + 1)
     return Hint(mask, softness.astype(np.float32), 0.0, 1.0)
+
+
+def _by_network(mask: NDArray[np.bool_], scene: Scene, weights: Weights) -> Hint:
+    """Return a hint that the image may move a little, where it is sure."""
+    return Hint(
+        mask,
+        weights.instance_softness * min(scene.spacing),
+        0.0,
+        weights.instance_trust,
+        weights.instance_shape,
+    )
+
+
+def _near(stroke: Stroke, reach: float, scene: Scene) -> NDArray[np.float32]:
+    """Return 1 at a stroke, falling to 0 within some reaches around it."""
+    away = np.ones(scene.states.shape, bool)
+    away[tuple(stroke.points.T)] = False
+    distance = depth_inside(away, scene.spacing)
+    return np.asarray(np.exp(-0.5 * (distance / reach) ** 2), np.float32)
 
 
 def shifted(
@@ -105,7 +164,12 @@ def _offsets(
     """
     # The first corrections tell how outlines are drawn here, later ones mend places.
     common = weights.shift_all / max(len(scene.strokes) - 1, 1) ** weights.shift_decay
-    reach = weights.shift_reach * radius + 1
+    # What is wrong by more than a few voxels is not all a matter of taste.
+    cell = min(scene.spacing)
+    most = max(max(goal - sign * depth[point] for point, sign, goal in marks), 1e-6)
+    common *= min(1.0, weights.shift_most * cell / most)
+    # Errors are as long as they are deep, times some: what is shallow is short.
+    reach = min(weights.shift_reach * radius, weights.mend_reach * most) + cell
     at = np.array([point for point, _, _ in marks])
     signs = np.array([sign for _, sign, _ in marks])
     lacks = np.array([goal - sign * depth[point] for point, sign, goal in marks])
@@ -127,19 +191,11 @@ def _offsets(
     return total
 
 
-def flooded(
-    scene: Scene, previous: NDArray[np.bool_], reach: float
-) -> tuple[NDArray[np.bool_], float]:
-    """Return the previous mask with the best region around the last stroke changed.
-
-    The number tells how much that region looks like a whole object.
-    """
+def flooded(scene: Scene, reach: float) -> NDArray[np.bool_]:
+    """Return the previous mask with the best region around the last stroke changed."""
     stroke = _last(scene.strokes)
-    points = stroke.points
-    if not previous.any():
-        points = np.concatenate([s.points for s in scene.strokes if s.positive])
-    positive = stroke.positive or not previous.any()
-    base = previous if positive else ~previous
+    points, positive = stroke.points, stroke.positive
+    base = scene.previous if positive else ~scene.previous
     seeds = np.zeros(base.shape, bool)
     seeds[tuple(points.T)] = True
     domain = (scene.states != (BACKGROUND if positive else FOREGROUND)) & (
@@ -147,8 +203,7 @@ def flooded(
     )
     relief = flood_relief(scene.image, seeds, scene.spacing)
     # People click in the middle: what is nearer than the outline is meant, too.
-    if reach > 0:
-        seeds |= domain & (signed_depth(seeds, scene.spacing) > -reach)
+    seeds |= domain & (signed_depth(seeds, scene.spacing) > -reach)
     distance = geodesic_distance(relief, seeds, domain, scene.spacing)
     rivals = _marks(scene, not positive)
     if rivals.any():
@@ -157,13 +212,11 @@ def flooded(
         reached = np.isfinite(distance)
         distance[reached] /= distance[reached] + other[reached] + 1e-6
     click = points[len(points) // 2]
-    region, rating = best_region(
-        scene.image, distance, base & ~seeds, click, scene.spacing
-    )
+    region = best_region(scene.image, distance, base & ~seeds, click, scene.spacing)
     joined = base | region | seeds
     mask = joined if positive else ~joined
     held = scene.states == FOREGROUND
-    return (mask | held) & (scene.states != BACKGROUND), rating
+    return (mask | held) & (scene.states != BACKGROUND)
 
 
 def _marks(scene: Scene, positive: bool) -> NDArray[np.bool_]:

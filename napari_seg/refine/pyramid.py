@@ -60,7 +60,7 @@ def shrunk(scene: Scene, factors: tuple[int, ...]) -> Scene:
     for stroke in strokes:
         side = FOREGROUND if stroke.positive else BACKGROUND
         states[tuple(stroke.points.T)] = side
-    network = scene.network
+    network, instance, sought = scene.network, scene.instance, scene.sought
     return Scene(
         image=np.stack([block_mean(channel, factors) for channel in scene.image]),
         states=states,
@@ -68,6 +68,8 @@ def shrunk(scene: Scene, factors: tuple[int, ...]) -> Scene:
         previous=_majority(scene.previous, factors),
         network=None if network is None else block_mean(network, factors),
         spacing=tuple(s * f for s, f in zip(scene.spacing, factors, strict=True)),
+        instance=None if instance is None else block_mean(instance, factors),
+        sought=None if sought is None else _majority(sought, factors),
     )
 
 
@@ -131,8 +133,8 @@ def cut_band(
     )
     for stroke in scene.strokes:
         band[tuple((stroke.points // factors).T)] = True
-    near = _enlarged(band, factors, scene.states.shape)
-    decided = _enlarged(coarse, factors, scene.states.shape)
+    near = enlarged(band, factors, scene.states.shape)
+    decided = enlarged(coarse, factors, scene.states.shape)
     states = np.where(decided, FOREGROUND, BACKGROUND).astype(np.int8)
     states[near] = FREE
     tied = scene.states != FREE
@@ -182,9 +184,10 @@ def _cut(
     return minimum_cut(log_odds, states, offsets, weigh)
 
 
-def _enlarged(
+def enlarged(
     mask: NDArray[np.bool_], factors: Sequence[int], shape: Sequence[int]
 ) -> NDArray[np.bool_]:
+    """Return a mask of blocks as one of voxels of a shape."""
     result = mask
     for axis, (factor, length) in enumerate(zip(factors, shape, strict=True)):
         result = np.repeat(result, factor, axis=axis)

@@ -15,11 +15,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_seg.imaging.deltas import Box
+    from napari_seg.refine.instance_hint import Instance
     from napari_seg.refine.volume import Volume
 
 
 NETWORK_FADE = 0.3
-"""What each further stroke leaves of the network's log-odds."""
+"""What each correction leaves of the network's log-odds."""
 
 
 def read_scene(
@@ -28,6 +29,7 @@ def read_scene(
     strokes: Sequence[Stroke],
     known: Known,
     spacing: tuple[float, ...],
+    instance: Instance | None = None,
 ) -> Scene:
     """Read all that is known in a box."""
     here = shift(strokes, box)
@@ -35,10 +37,11 @@ def read_scene(
     for stroke in here:
         own = stroke.points[states[tuple(stroke.points.T)] == FREE]
         states[tuple(own.T)] = FOREGROUND if stroke.positive else BACKGROUND
-    network = known.network(box)
+    network, previous = known.network(box), known.previous(box)
     if network is not None:
         # Whoever corrects what the network proposed knows better than the network.
-        network = network * np.float32(NETWORK_FADE ** (len(here) - 1))
+        corrections = max(len(here) - 1, int(previous.any()))
+        network = network * np.float32(NETWORK_FADE**corrections)
     channels = unit_spread(image.read(box))
     if network is not None:
         # As one more channel it leads the flood and the outline, too.
@@ -47,9 +50,10 @@ def read_scene(
         image=channels,
         states=states,
         strokes=here,
-        previous=known.previous(box),
+        previous=previous,
         network=network,
         spacing=spacing,
+        instance=None if instance is None else instance.read(box).astype(np.float32),
     )
 
 

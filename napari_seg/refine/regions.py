@@ -6,9 +6,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy import ndimage
 from skimage.graph import MCP_Geometric
 
 from napari_seg.refine.depth import depth_inside
+from napari_seg.refine.rating import Flood
+from napari_seg.refine.reading import unit_spread
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -18,9 +21,6 @@ CANDIDATES = 200
 
 MOST_LOOKS = 12
 """Levels of which the middle is sought, the best rated first."""
-
-AGREEMENT, CONTRAST = 3.0, 1.5
-"""What a whole object shows besides steps along its outline: see `rate_levels`."""
 
 SHORTEST = 12.0
 """Outlines not longer than this, in voxels, are mistrusted."""
@@ -83,8 +83,8 @@ def best_region(
     base: NDArray[np.bool_],
     click: NDArray[np.intp],
     spacing: Sequence[float],
-) -> tuple[NDArray[np.bool_], float]:
-    """Return the flood level that is best supported, and the click at its middle.
+) -> NDArray[np.bool_]:
+    """Return the flood level whose outline is clearest, with the click at its middle.
 
     Parameters
     ----------
@@ -103,124 +103,54 @@ def best_region(
     -------
     ndarray of bool
         The flooded voxels, without `base`.
-    float
-        How well it is supported.
     """
-    levels = _levels(distance, base)
+    levels = flood_levels(distance, base, CANDIDATES)
     if not len(levels):
-        return np.isfinite(distance) & ~base, 0.0
+        return np.isfinite(distance) & ~base
     joined = np.where(base, -1.0, distance)
-    rating = rate_levels(image, joined, levels, whole=not base.any())
-    best, best_rating = 0, -1.0
+    flood = Flood(np.searchsorted(levels, joined), len(levels))
+    length, steps, _ = flood.outlines(image)
+    rating = np.linalg.norm(steps, axis=0) / (length + SHORTEST)
+    best, most = 0, -1.0
     # No region is better centred than 1: below the best rating none can win.
     for k in np.argsort(-rating)[:MOST_LOOKS]:
-        if rating[k] <= best_rating:
+        if rating[k] <= most:
             break
         region = (distance <= levels[k]) & ~base
         centred = _centredness(region, click, spacing)
-        if rating[k] * centred > best_rating:
-            best, best_rating = k, rating[k] * centred
-    return (distance <= levels[best]) & ~base, float(best_rating)
+        if rating[k] * centred > most:
+            best, most = k, rating[k] * centred
+    return (distance <= levels[best]) & ~base
 
 
-def _levels(
-    distance: NDArray[np.float64], base: NDArray[np.bool_]
+def flood_levels(
+    distance: NDArray[np.float64], base: NDArray[np.bool_], most: int
 ) -> NDArray[np.float64]:
+    """Return levels of a flood, the sizes of their regions in geometric progression."""
     reached = np.sort(distance[np.isfinite(distance) & ~base])
     if not len(reached):
         return reached
     first = min(4, len(reached))
-    counts = np.unique(np.geomspace(first, len(reached), CANDIDATES).astype(int))
+    counts = np.unique(np.geomspace(first, len(reached), most).astype(int))
     return np.unique(reached[counts - 1])
 
 
-def rate_levels(
-    image: NDArray[np.float32],
-    distance: NDArray[np.float64],
-    levels: NDArray[np.float64],
-    *,
-    whole: bool,
-) -> NDArray[np.float64]:
-    """Return how well the image supports the region below each level.
-
-    Its outline shows a step of intensity. A whole object shows it everywhere in the
-    same direction, and its inside differs from what lies around it. The powers were
-    fitted to clicks on nuclei, axons, stained tissue and phase contrast, leaving out
-    each kind in turn.
-    """
-    ranks = np.searchsorted(levels, distance)
-    length, steps, sizes = _outlines(image, ranks, len(levels))
-    total = np.linalg.norm(steps, axis=0)
-    support = total / (length + SHORTEST)
-    if not whole:
-        return np.asarray(support)
-    agreement = total / (np.linalg.norm(sizes, axis=0) + 1e-6)
-    contrast = (_contrast(image, ranks, len(levels)) + 0.05) ** CONTRAST
-    return np.asarray(np.exp(AGREEMENT * agreement) * support * contrast)
-
-
-def outline_support(image: NDArray[np.float32], region: NDArray[np.bool_]) -> float:
-    """Mean step of intensity from inside to outside, along a region's outline."""
-    length, steps, _ = _outlines(image, np.where(region, 0, 1), 1)
-    return float(np.linalg.norm(steps) / (length[0] + SHORTEST))
-
-
-def _outlines(
-    image: NDArray[np.float32], ranks: NDArray[np.intp], count: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Return each level's length of outline, and the sums of steps and of their sizes.
-
-    Voxels are in the region of level k if their rank is at most k. Steps are taken
-    from inside to outside, for each channel.
-    """
-    length = np.zeros(count)
-    steps = np.zeros((2, len(image), count))
-    for axis in range(ranks.ndim):
-        a, b = _pairs(ranks, axis)
-        parted = np.flatnonzero(a != b)
-        a, b = a[parted], b[parted]
-        low, high = np.minimum(a, b), np.maximum(a, b)
-        inward = np.where(b > a, 1.0, -1.0)
-        length += _crossing(low, high, None, count)
-        for c, channel in enumerate(image):
-            x, y = _pairs(channel, axis)
-            step = inward * (x[parted] - y[parted])
-            steps[0, c] += _crossing(low, high, step, count)
-            steps[1, c] += _crossing(low, high, np.abs(step), count)
-    return length, steps[0], steps[1]
-
-
-def _pairs(values: NDArray, axis: int) -> tuple[NDArray, NDArray]:  # type: ignore[type-arg]
-    moved = np.moveaxis(values, axis, 0)
-    return moved[:-1].ravel(), moved[1:].ravel()
-
-
-def _crossing(
-    low: NDArray[np.intp],
-    high: NDArray[np.intp],
-    values: NDArray[np.float64] | None,
-    count: int,
-) -> NDArray[np.float64]:
-    """Sum the values of the pairs that each level parts: low <= level < high."""
-    gained = np.bincount(low, values, count + 1) - np.bincount(high, values, count + 1)
-    return np.asarray(np.cumsum(gained[:count]), float)
-
-
-def _contrast(
-    image: NDArray[np.float32], ranks: NDArray[np.intp], count: int
-) -> NDArray[np.float64]:
-    """Return how far each region's mean is from that of the next voxels to flood."""
-    flat = ranks.ravel()
-    sizes = np.cumsum(np.bincount(flat, minlength=count + 1)[:count])
-    # The shell is half as large as the region.
-    outer = np.minimum(np.searchsorted(sizes, 1.5 * sizes + 8), count - 1)
-    shell = np.maximum(sizes[outer] - sizes, 1)
-    squares = np.zeros(count)
+def gradient(image: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the size of the gradient per voxel, over all channels."""
+    squares = np.zeros(image.shape[1:], np.float32)
     for channel in image:
-        sums = np.cumsum(np.bincount(flat, channel.ravel(), count + 1)[:count])
-        around = (sums[outer] - sums) / shell
-        squares += np.where(outer > np.arange(count), around - sums / sizes, 0) ** 2
-    return np.asarray(np.sqrt(squares))
+        for axis, length in enumerate(channel.shape):
+            if length > 1:
+                squares += np.gradient(channel, axis=axis) ** 2
+    return np.asarray(np.sqrt(squares), np.float32)
+
+
+def busyness(gradient: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return how busy the image is around each voxel, of unit spread."""
+    smooth = ndimage.gaussian_filter(gradient, 1.0)
+    # In logarithms faint texture differs from none as clearly as strong from faint.
+    floor = 0.3 * float(np.median(smooth)) + 1e-6
+    return unit_spread(np.log(smooth + floor)[None])[0]
 
 
 def _centredness(

@@ -1,66 +1,131 @@
-"""How large a new object is: coarse looks around a click, from near and from far."""
+"""How large a new object is: coarse looks around strokes, from near and from far."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy import ndimage
 
 from napari_seg.imaging.deltas import bounding_box
-from napari_seg.refine.box import box_around, clipped, volume
-from napari_seg.refine.energy import BACKGROUND, FOREGROUND, FREE
-from napari_seg.refine.hints import flooded
+from napari_seg.refine.box import box_around, clipped, touched_sides, volume
+from napari_seg.refine.depth import signed_depth
 from napari_seg.refine.pyramid import block_mean, shrink_factors
 from napari_seg.refine.reading import unit_spread
-from napari_seg.refine.regions import CONTRAST, outline_support
-from napari_seg.refine.scene import CutParams, Known, Scene
+from napari_seg.refine.regions import gradient
 from napari_seg.refine.strokes import Stroke, shift
+from napari_seg.refine.whole import Look, whole_region
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_seg.imaging.deltas import Box
+    from napari_seg.refine.scene import CutParams, Known
     from napari_seg.refine.volume import Volume
 
+LOOK_VOXELS = 3_000
+"""Size of a look; the ratings of regions were fitted to such."""
 
-def first_box(
+
+@dataclass(frozen=True)
+class Sought:
+    """What looks like the whole object, seen coarsely.
+
+    Parameters
+    ----------
+    box : tuple of slice
+        Where to cut it: the region and a margin.
+    fits : bool
+        False if the best region is too large to be cut; then this is a smaller one.
+    window : tuple of slice
+        Where the region was seen.
+    factors : tuple of int
+        By how much the window was shrunk.
+    region : ndarray of bool, shape of the shrunk window
+    """
+
+    box: Box
+    fits: bool
+    window: Box
+    factors: tuple[int, ...]
+    region: NDArray[np.bool_]
+
+    def within(self, box: Box, spacing: Sequence[float]) -> NDArray[np.bool_]:
+        """Return the region at full resolution in a box."""
+        depth = signed_depth(self.region, np.multiply(spacing, self.factors).tolist())
+        result = np.zeros([s.stop - s.start for s in box], bool)
+        here = clipped(self.window, box)
+        if not volume(here):
+            return result
+        axes = [
+            (np.arange(h.start, h.stop) - w.start + 0.5) / f - 0.5
+            for h, w, f in zip(here, self.window, self.factors, strict=True)
+        ]
+        place = np.meshgrid(*axes, indexing="ij")
+        inside = ndimage.map_coordinates(depth, place, order=1, mode="nearest") > 0
+        result[_moved(here, box)] = inside
+        return result
+
+
+def _moved(box: Box, frame: Box) -> Box:
+    """Return a box in the coordinates of another."""
+    return tuple(
+        slice(s.start - f.start, s.stop - f.start)
+        for s, f in zip(box, frame, strict=True)
+    )
+
+
+def seek(
     image: Volume,
     strokes: Sequence[Stroke],
     known: Known,
     spacing: tuple[float, ...],
     params: CutParams,
     limits: Box,
-) -> tuple[Box, bool]:
-    """Return the box in which to cut a new object, and whether it is large enough.
+) -> Sought:
+    """Return what looks most like a whole object around strokes.
 
-    In a box smaller than the object all is noise, so the surroundings are looked at
-    coarsely in windows of several sizes: the clearest outline tells the size.
+    In a window smaller than the object all is noise, and in one much larger it is a
+    speck, so windows of several sizes are looked at.
+
+    Parameters
+    ----------
+    image : Volume
+    strokes : sequence of Stroke
+    known : Known
+    spacing : tuple of float
+    params : CutParams
+    limits : tuple of slice
+        Windows end here.
     """
     points = np.concatenate([s.points for s in strokes])
-    windows: list[Box] = []
+    limit = min(params.new_voxels, params.max_voxels)
+    seen: list[Sought] = []
+    ratings: list[float] = []
     for wider in (1.0, *params.wider):
         window = box_around(points, image.shape, wider * params.margin_px, spacing)
         window = clipped(window, limits)
-        if window not in windows:
-            windows.append(window)
-    best, most, fits = windows[0], 0.0, True
-    limit = min(params.new_voxels, params.max_voxels)
-    for window in windows if len(windows) > 1 else []:
-        raw, scene = _look(image, window, strokes, known, spacing, params)
-        region, rating = flooded(scene, scene.previous, 0.0)
-        # Each window is scaled to its own spread, which must not decide.
-        seen = outline_support(scene.image, region)
-        unit = outline_support(raw, region) / seen if seen else 1.0
-        rating *= unit ** (1 + CONTRAST)
-        rating /= min(scene.spacing) ** params.nearness
-        found = clipped(_around(region, window, spacing, params), limits)
-        if rating <= most:
+        if any(window == other.window for other in seen):
             continue
-        # Plain ground floods without end; an answer there must not take long.
-        fits = volume(found) <= limit
-        best, most = found if fits else best, rating
-    return best, fits
+        last = wider == params.wider[-1]
+        if last and not _is_cut_off(seen[int(np.argmax(ratings))], limits):
+            break
+        look, factors = looked(image, window, strokes, known, spacing)
+        region, rating = whole_region(look)
+        box = clipped(_around(region, window, spacing, params), limits)
+        seen.append(Sought(box, volume(box) <= limit, window, factors, region))
+        ratings.append(np.inf if last else rating)
+    best = seen[int(np.argmax(ratings))]
+    # Plain ground floods without end; an answer there must not take long.
+    return best if best.fits else replace(seen[0], fits=False)
+
+
+def _is_cut_off(found: Sought, limits: Box) -> bool:
+    """Tell whether the region ends only where its window does."""
+    sides = touched_sides(found.region, found.window, limits)
+    return any(first or last for first, last in sides)
 
 
 def _around(
@@ -80,40 +145,38 @@ def _around(
     return tuple(sides)
 
 
-def _look(
+def looked(
     image: Volume,
     box: Box,
     strokes: Sequence[Stroke],
     known: Known,
     spacing: tuple[float, ...],
-    params: CutParams,
-) -> tuple[NDArray[np.float32], Scene]:
-    """Return what is in a box, blurred: in units of the image, and of its spread."""
+) -> tuple[Look, tuple[int, ...]]:
+    """Return what is in a box, blurred, and by how much it is shrunk."""
     raw = image.read(box)
-    factors = shrink_factors(raw.shape[1:], spacing, params.look_voxels)
+    factors = shrink_factors(raw.shape[1:], spacing, LOOK_VOXELS)
     # Whole blocks of every third voxel or so.
     factors = tuple(-(-f // max(1, f // 3)) * max(1, f // 3) for f in factors)
-    raw = np.stack([_blurred(channel, factors) for channel in raw])
-    forbidden = _blurred(known.forbidden(box), factors) > 0.5
-    states = np.where(forbidden, BACKGROUND, FREE).astype(np.int8)
-    here = [
+    steps = [max(1, f // 3) for f in factors]
+    blocks = [f // s for f, s in zip(factors, steps, strict=True)]
+
+    def blurred(values: NDArray) -> NDArray[np.float32]:  # type: ignore[type-arg]
+        return block_mean(values[tuple(slice(None, None, s) for s in steps)], blocks)
+
+    channels = unit_spread(np.stack([blurred(channel) for channel in raw]))
+    network = known.network(box)
+    if network is not None:
+        channels = np.concatenate([channels, 0.5 * blurred(network)[None]])
+    thin = raw[(slice(None), *(slice(None, None, s) for s in steps))]
+    marks = [
         Stroke(np.unique(s.points // factors, axis=0), s.positive)
         for s in shift(strokes, box)
     ]
-    for stroke in here:
-        side = FOREGROUND if stroke.positive else BACKGROUND
-        states[tuple(stroke.points.T)] = side
-    channels = unit_spread(raw)
-    network = known.network(box)
-    if network is not None:
-        channels = np.concatenate([channels, 0.5 * _blurred(network, factors)[None]])
-    size = tuple(s * f for s, f in zip(spacing, factors, strict=True))
-    scene = Scene(channels, states, here, np.zeros(states.shape, bool), None, size)
-    return raw, scene
-
-
-def _blurred(values: NDArray, factors: Sequence[int]) -> NDArray[np.float32]:  # type: ignore[type-arg]
-    """Return the means of blocks, of every third voxel or so where they are large."""
-    steps = [max(1, f // 3) for f in factors]
-    thin = values[tuple(slice(None, None, s) for s in steps)]
-    return block_mean(thin, [f // s for f, s in zip(factors, steps, strict=True)])
+    look = Look(
+        channels,
+        block_mean(gradient(thin), blocks),
+        marks,
+        blurred(known.forbidden(box)) > 0.5,
+        tuple(s * f for s, f in zip(spacing, factors, strict=True)),
+    )
+    return look, factors

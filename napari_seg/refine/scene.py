@@ -30,6 +30,8 @@ class Weights:
     """Distance at which a stroke's influence has faded, in units of spacing."""
     correction_range: float = 0.5
     """Difference of intensity at which it has faded, in units of the spread."""
+    whole_softness: float = 0.5
+    """How soft the outline of a whole object is that was sought, in its radii."""
     outset: float = 0.2
     """How far outside the steepest place the outline of a new object is expected."""
     rim_px: float = 3.0
@@ -40,19 +42,33 @@ class Weights:
     """By which share of its distance a stroke moves the outline beyond itself."""
     shift_all: float = 0.7
     """Share of that shift which the whole outline follows at first; ..."""
+    shift_most: float = 2.0
+    """... but not by much more than this many voxels; ..."""
     shift_decay: float = 0.6
     """... later ones mend places: power of the number of strokes that lessens it."""
     shift_reach: float = 0.5
     """How far the rest reaches, in radii of the object."""
     sharpness: float = 0.8
     """Distance from a corrected outline at which its evidence is strong."""
-    rim_trust: float = 0.6
+    mend_softness: float = 0.5
+    """Near a stroke the outline is less sure by this share of the error's depth ..."""
+    mend_reach: float = 4.0
+    """... within this many such depths."""
+    rim_trust: float = 0.15
     """Weight of the intensity model once the outline is being corrected."""
     click_reach: float = 0.6
-    """A stroke far from the outline claims this share of its distance to it."""
+    """A stroke far from the outline claims this share of its distance to it, ..."""
+    part_thickness: float = 1.0
+    """... or that of the object's radius, whichever is less."""
+    instance_shape: float = 3.0
+    """Log-odds far from its outline, as a multiple of `shape`."""
+    instance_softness: float = 0.5
+    """Distance from the outline of a network's instance at which it is strong."""
+    instance_trust: float = 1.0
+    """Weight of the intensity model there."""
     smoothness: float = 1.8
     """Cost of a unit of outline where the image is flat."""
-    contrast: float = 0.35
+    contrast: float = 0.4
     """Step of intensity that makes an outline cheap, in units of the spread."""
 
 
@@ -74,6 +90,11 @@ class Scene:
         Log-odds of the network.
     spacing : tuple of float
         Voxel size in units of its shortest side.
+    instance : ndarray of float32, shape (*grid), or None
+        Share of each voxel in what the network takes for the object under the last
+        stroke: 0 or 1, or between where the scene was shrunk.
+    sought : ndarray of bool, shape (*grid), optional
+        What looks like the whole object, where the strokes have it sought (anew).
     """
 
     image: NDArray[np.float32]
@@ -82,6 +103,8 @@ class Scene:
     previous: NDArray[np.bool_]
     network: NDArray[np.float32] | None
     spacing: tuple[float, ...]
+    instance: NDArray[np.float32] | None = None
+    sought: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True)
@@ -94,13 +117,9 @@ class CutParams:
     """8 or 26 neighbours instead of 4 or 6; None: 8 in 2D, 6 in 3D."""
     margin_px: float = 24.0
     """Width of the first box around strokes and object."""
-    wider: tuple[float, ...] = (2.5, 6.0)
-    """A new object is also sought in windows whose margins are larger by this."""
-    pw: float = 2.5
-    nearness: float = 1.0
-    """Power of the pixel size by which details seen from near count more."""
-    look_voxels: int = 2_500
-    """Size of a coarse look at the surroundings of a new object."""
+    wider: tuple[float, ...] = (3.0, 9.0, 27.0)
+    """A new object is also sought in windows whose margins are larger by this; in the
+    last only if it goes on beyond the others."""
     pad: float = 0.4
     """Margin around what is seen there, as a share of its size."""
     growth: float = 0.5
@@ -129,8 +148,11 @@ class Known:
         Ground of locked and other objects, bool.
     network : callable
         Log-odds of a network, or None.
+    core : callable, optional
+        Its probability of the inside of objects, or None.
     """
 
     previous: Callable[[Box], NDArray[np.bool_]]
     forbidden: Callable[[Box], NDArray[np.bool_]]
     network: Callable[[Box], NDArray[np.float32] | None]
+    core: Callable[[Box], NDArray[np.float32] | None] = lambda _: None

@@ -15,7 +15,7 @@ from napari_seg.imaging.history import EditHistory, History
 from napari_seg.imaging.objects import ids_in
 from napari_seg.imaging.slabs import moved
 from napari_seg.refine.box import union, volume
-from napari_seg.refine.graphcut import network_reader
+from napari_seg.refine.graphcut import core_reader, network_reader
 from napari_seg.refine.solver import Cut, CutParams, Known
 from napari_seg.refine.strokes import Stroke, as_points
 from napari_seg.refine.task import (
@@ -103,6 +103,7 @@ class CorrectionSession:
             else Volume(image, len(shape), shape=shape, channel_axis=channel_axis)
         )
         self.network = network_reader(probabilities, shape)
+        self._core = core_reader(probabilities, shape)
         self.spacing = normal_spacing(spacing, len(shape))
         self.within = within
         self._strokes: list[Stroke] = []
@@ -307,6 +308,7 @@ class CorrectionSession:
             partial(read_previous, self.labels, self.object_id, base),
             partial(read_forbidden, self.labels, self.object_id, self._taken()),
             self.network,
+            self._core,
         )
         return CutTask(
             self.image,

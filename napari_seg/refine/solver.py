@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,9 +20,10 @@ from napari_seg.refine.box import (
 )
 from napari_seg.refine.energy import BACKGROUND, FOREGROUND, FREE
 from napari_seg.refine.evidence import Evidence, gather
+from napari_seg.refine.instance_hint import believed, find_instance, without_network
 from napari_seg.refine.pyramid import cut_band, cut_scene, shrink_factors, shrunk
 from napari_seg.refine.reading import read_scene, unit_spread
-from napari_seg.refine.scale import first_box
+from napari_seg.refine.scale import seek
 from napari_seg.refine.scene import CutParams, Known, Scene
 from napari_seg.refine.strokes import Stroke, resolve
 
@@ -105,23 +106,33 @@ def cut_object(
     Cut
     """
     marks = resolve(strokes)
+    known = believed(known, marks)
     limits = within or tuple(slice(0, n) for n in image.shape)
     points = np.concatenate([s.points for s in marks])
     box = clipped(box_around(points, image.shape, params.margin_px, spacing), limits)
     fits = True
-    fresh = start is None or not known.previous(start).any()
     if start is not None and volume(start):
         corners = np.array([[s.start for s in start], [s.stop - 1 for s in start]])
         held = box_around(corners, image.shape, params.margin_px, spacing)
         box = clipped(union(box, held), limits)
-    if fresh and any(s.positive and len(s.points) for s in marks):
-        found, fits = first_box(image, marks, known, spacing, params, limits)
-        box = union(box, found)
+    fresh = not known.previous(box).any()
+    instance = find_instance(image, marks, known, spacing, params, limits)
+    if instance is not None:
+        box = union(box, instance.around(params.margin_px, spacing, limits))
+    elif fresh:
+        known = without_network(known)
+    sought = None
+    is_shown = any(s.positive and len(s.points) for s in marks)
+    if fresh and instance is None and is_shown:
+        sought = seek(image, marks, known, spacing, params, limits)
+        box, fits = union(box, sought.box), sought.fits
     most = min(params.max_voxels, int(params.most_growth * volume(box)))
     if fresh:
         most = min(most, params.new_voxels)
     while True:
-        scene = read_scene(image, box, marks, known, spacing)
+        scene = read_scene(image, box, marks, known, spacing, instance)
+        if sought is not None:
+            scene = replace(scene, sought=sought.within(box, spacing))
         mask = (solve or solve_scene)(scene, params)
         sides = touched_sides(mask, box, limits)
         clear = not any(first or last for first, last in sides)
@@ -196,7 +207,7 @@ def _without_single_planes(scene: Scene) -> Scene:
     if len(keep) == scene.states.ndim or not keep:
         return scene
     shape = tuple(scene.states.shape[a] for a in keep)
-    network = scene.network
+    network, instance, sought = scene.network, scene.instance, scene.sought
     return Scene(
         image=scene.image.reshape(len(scene.image), *shape),
         states=scene.states.reshape(shape),
@@ -204,6 +215,8 @@ def _without_single_planes(scene: Scene) -> Scene:
         previous=scene.previous.reshape(shape),
         network=None if network is None else network.reshape(shape),
         spacing=tuple(scene.spacing[a] for a in keep),
+        instance=None if instance is None else instance.reshape(shape),
+        sought=None if sought is None else sought.reshape(shape),
     )
 
 

@@ -25,8 +25,8 @@ from napari_seg.refine.energy import (
     neighbour_offsets,
 )
 from napari_seg.refine.pyramid import block_mean, shrink_factors
+from napari_seg.refine.reading import unit_spread
 from napari_seg.refine.regions import flood_relief, geodesic_distance
-from napari_seg.refine.solver import unit_spread
 from napari_seg.refine.strokes import as_points
 from napari_seg.refine.volume import Volume, normal_spacing
 

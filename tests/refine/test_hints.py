@@ -44,12 +44,21 @@ def test_the_moved_outline_passes_every_stroke_on_its_side(
 
 
 def test_the_first_correction_moves_the_whole_outline() -> None:
-    strokes = [Stroke(np.array([[30, 47]]), True)]
+    strokes = [Stroke(np.array([[30, 45]]), True)]
     scene = disc_scene(strokes)
     depth = signed_depth(scene.previous, SPACING)
     moved = shifted(depth, scene, Weights()) - depth
-    assert moved[30, 47] > 3
-    assert moved[30, 13] > 0.5 * moved[30, 47]
+    assert moved[30, 45] > 1
+    assert moved[30, 15] > 0.5 * moved[30, 45]
+
+
+def test_what_is_wrong_by_far_moves_the_other_side_by_no_more_than_a_little() -> None:
+    strokes = [Stroke(np.array([[30, 49]]), True)]
+    scene = disc_scene(strokes)
+    depth = signed_depth(scene.previous, SPACING)
+    moved = shifted(depth, scene, Weights()) - depth
+    assert moved[30, 49] > 5
+    assert 0 < moved[30, 11] <= Weights().shift_most
 
 
 def test_an_outline_that_agrees_stays() -> None:
