@@ -131,11 +131,11 @@ CRF_PRESETS: dict[str, CrfParams] = {
     "general": CrfParams(foreground_only=True),
     "nuclei": CrfParams(1.0, 8.0, 0.05, 1.0, foreground_only=True),
     "histology": CrfParams(3.0, 8.0, 0.15, 1.0, foreground_only=True),
-    "tissue": CrfParams(1.0, 3.0, 0.05, 1.0),
+    "tissue": CrfParams(1.0, 2.0, 0.05, 1.0),
 }
 """Settings by domain, chosen on training images (benchmarks/crf.py). The first are the
 only ones that did no harm to axons; the last are for classes that are regions by
-themselves, and not chosen but guessed."""
+themselves."""
 
 DEFAULT_PRESET = "general"
 
