@@ -149,8 +149,11 @@ def busyness(gradient: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return how busy the image is around each voxel, of unit spread."""
     smooth = ndimage.gaussian_filter(gradient, 1.0)
     # In logarithms faint texture differs from none as clearly as strong from faint.
-    floor = 0.3 * float(np.median(smooth)) + 1e-6
-    return unit_spread(np.log(smooth + floor)[None])[0]
+    # Padding around a mosaic has none at all, and tells nothing of what is faint.
+    is_there = smooth > 1e-6
+    usual = float(np.median(smooth[is_there])) if is_there.any() else 1.0
+    texture = np.log(np.where(is_there, smooth, usual) + 0.3 * usual)
+    return unit_spread(texture[None])[0]
 
 
 def _centredness(

@@ -268,7 +268,8 @@ def test_a_tool_is_on_before_the_preview_is_ready_and_the_first_stroke_is_seen(
 def test_fresh_labels_of_a_volume_get_their_memory_before_enter(window) -> None:
     image, _ = discs()
     ids = np.zeros((4, 512, 512), np.int32)
-    stack = np.zeros(ids.shape, np.float32)
+    noise = np.random.default_rng(1).standard_normal(ids.shape)
+    stack = (0.1 * noise).astype(np.float32)
     stack[:, :60, :80] = image
     window.open(stack, ids)
     window.widget.correct_panel.volume_requested.emit(True)

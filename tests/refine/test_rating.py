@@ -7,6 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from napari_seg.refine.graphcut import graph_cut
 from napari_seg.refine.rating import Flood, Rater, region_features, shipped_rater
 from napari_seg.refine.scale import seek
 from napari_seg.refine.scene import CutParams, Known
@@ -122,3 +123,17 @@ def test_regions_hold_strokes_and_spare_what_is_forbidden_or_not_wanted() -> Non
     assert region[25, 25]
     assert not region[25:27, 35].any()
     assert not (region & forbidden).any()
+
+
+def test_padding_around_a_mosaic_does_not_make_the_mosaic_an_object() -> None:
+    rows, columns = np.indices((60, 80))
+    mosaic = 0.1 * np.random.default_rng(0).standard_normal((60, 80))
+    truth = np.zeros((512, 512), bool)
+    for middle in (25, 52):
+        disc = (rows - 30) ** 2 + (columns - middle) ** 2 < 12**2
+        mosaic += disc
+        truth[:60, :80] = disc
+    image = np.zeros((512, 512), np.float32)
+    image[:60, :80] = mosaic
+    found = graph_cut(image, [(30, 52)], [])
+    assert (found & truth).sum() / (found | truth).sum() > 0.9
