@@ -10,8 +10,8 @@ from math import prod
 HALO_SIGMAS = 5.0
 """What lies further away than so many position sigmas changes no probability by 0.01:
 measured at most 0.004 on natural images with 5 to 10 iterations (see the tests)."""
-MOST_PIXELS = 1_300_000
-"""Of a block with its halo; 200 MB in the helper process."""
+MOST_PIXELS = 700_000
+"""Of a block with its halo; 100 MB in the helper process."""
 _LEAST_PIXELS = 60_000
 """Smaller blocks are not divided only to keep another process busy."""
 

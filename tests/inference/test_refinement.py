@@ -13,7 +13,7 @@ from napari_seg.inference.segment import segment
 from napari_seg.models.checkpoint import Checkpoint
 from napari_seg.types import run
 
-PARAMS = CrfParams(foreground_only=True, appearance_weight=4, smoothness_weight=2)
+PARAMS = CrfParams(4.0, 6.0, 0.1, 2.0, foreground_only=True)
 
 
 def stack(planes: int = 2) -> np.ndarray:
@@ -71,6 +71,7 @@ def test_sigmas_are_those_of_the_image_whatever_the_network_sees(
     in_um = CrfParams(
         foreground_only=True,
         appearance_weight=4,
+        intensity_sigma=0.1,
         smoothness_weight=2,
         appearance_sigma=PARAMS.appearance_sigma * 0.5,
         smoothness_sigma=PARAMS.smoothness_sigma * 0.5,
