@@ -9,6 +9,7 @@ the best IoU; each set counts the same::
     python -m benchmarks.region_rating DATA --fit regions.npz --leave-out
     python -m benchmarks.region_rating DATA --fit regions.npz --store regions.json
 
+where the last file belongs into ``resources/``.
 The second prints the mean IoU of the regions chosen in each set by a model that was
 fitted to the other sets, and by one fitted to two thirds of the objects of all sets.
 """
@@ -33,7 +34,7 @@ from benchmarks.robot import Rule, marked, next_click
 from napari_seg.refine.box import box_around
 from napari_seg.refine.depth import depth_inside
 from napari_seg.refine.pyramid import block_mean
-from napari_seg.refine.rating import CLIP, Rater, shipped_rater
+from napari_seg.refine.rating import CLIP, Rater
 from napari_seg.refine.scale import looked
 from napari_seg.refine.scene import CutParams, Known
 from napari_seg.refine.strokes import Stroke
@@ -263,9 +264,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
             parts = {k: data[k] for k in data.files}
         clicks = Clicks(**{**parts, "names": tuple(parts["names"].tolist())})
         if options.store:
-            everything = np.ones(len(clicks.kinds), bool)
-            store(fitted(clicks, everything, **settings), options.store)
-            shipped_rater.cache_clear()
+            store(
+                fitted(clicks, np.ones(len(clicks.kinds), bool), **settings),
+                options.store,
+            )
         if options.leave_out:
             report(clicks, **settings)
 

@@ -51,9 +51,9 @@ class Weights:
     sharpness: float = 0.8
     """Distance from a corrected outline at which its evidence is strong."""
     mend_softness: float = 0.5
-    """Near a stroke the outline is less sure by this share of the error's depth ..."""
+    """Near a stroke the outline is less sure, by this share of its distance, ..."""
     mend_reach: float = 4.0
-    """... within this many such depths."""
+    """... and within this many distances; no correction reaches farther."""
     rim_trust: float = 0.15
     """Weight of the intensity model once the outline is being corrected."""
     click_reach: float = 0.6

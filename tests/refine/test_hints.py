@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_seg.refine.depth import signed_depth
-from napari_seg.refine.hints import shifted
+from napari_seg.refine.hints import shifted, suggest
 from napari_seg.refine.scene import Scene, Weights
 from napari_seg.refine.strokes import Stroke
 
@@ -48,17 +50,33 @@ def test_the_first_correction_moves_the_whole_outline() -> None:
     scene = disc_scene(strokes)
     depth = signed_depth(scene.previous, SPACING)
     moved = shifted(depth, scene, Weights()) - depth
-    assert moved[30, 45] > 1
+    assert moved[30, 45] > 1.5
     assert moved[30, 15] > 0.5 * moved[30, 45]
 
 
-def test_what_is_wrong_by_far_moves_the_other_side_by_no_more_than_a_little() -> None:
-    strokes = [Stroke(np.array([[30, 49]]), True)]
+def test_a_deep_error_is_not_taken_for_a_habit_of_all_outlines() -> None:
+    strokes = [Stroke(np.array([[30, 52]]), True)]
     scene = disc_scene(strokes)
     depth = signed_depth(scene.previous, SPACING)
     moved = shifted(depth, scene, Weights()) - depth
-    assert moved[30, 49] > 5
-    assert 0 < moved[30, 11] <= Weights().shift_most
+    assert moved[30, 52] > 8
+    assert moved[30, 8] < 0.25 * moved[30, 52]
+
+
+def test_near_a_mended_error_the_outline_is_less_sure_than_far_away() -> None:
+    scene = disc_scene([Stroke(np.array([[30, 46]]), True)])
+    softness = suggest(scene, Weights()).softness
+    assert isinstance(softness, np.ndarray)
+    assert softness[30, 46] > 2 * softness[30, 10]
+    assert softness.min() > 0
+
+
+def test_what_was_sought_is_suggested_as_it_is() -> None:
+    scene = disc_scene([Stroke(np.array([[30, 30]]), True)])
+    sought = np.zeros_like(scene.previous)
+    sought[20:40, 25:35] = True
+    hint = suggest(replace(scene, sought=sought), Weights())
+    assert np.array_equal(hint.mask, sought)
 
 
 def test_an_outline_that_agrees_stays() -> None:
