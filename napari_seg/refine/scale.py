@@ -107,7 +107,9 @@ def seek(
     for wider in (1.0, *params.wider):
         window = box_around(points, image.shape, wider * params.margin_px, spacing)
         window = clipped(window, limits)
-        if any(window == other.window for other in seen):
+        # What is larger than a new object may be takes long, and is not cut anyway.
+        is_too_large = bool(seen) and volume(window) > limit
+        if is_too_large or any(window == other.window for other in seen):
             continue
         last = wider == params.wider[-1]
         if last and not _is_cut_off(seen[int(np.argmax(ratings))], limits):
