@@ -29,6 +29,11 @@ LOOK_VOXELS = 3_000
 """Size of a look; the ratings of regions were fitted to such."""
 
 
+FAR_VOXELS = 500_000
+"""The widest window is looked at only if it is not larger: a click on plain ground,
+which ends nowhere, must be answered at once, too."""
+
+
 @dataclass(frozen=True)
 class Sought:
     """What looks like the whole object, seen coarsely.
@@ -107,11 +112,11 @@ def seek(
     for wider in (1.0, *params.wider):
         window = box_around(points, image.shape, wider * params.margin_px, spacing)
         window = clipped(window, limits)
+        last = wider == params.wider[-1]
         # What is larger than a new object may be takes long, and is not cut anyway.
-        is_too_large = bool(seen) and volume(window) > limit
+        is_too_large = bool(seen) and volume(window) > (FAR_VOXELS if last else limit)
         if is_too_large or any(window == other.window for other in seen):
             continue
-        last = wider == params.wider[-1]
         if last and not _is_cut_off(seen[int(np.argmax(ratings))], limits):
             break
         look, factors = looked(image, window, strokes, known, spacing)
