@@ -13,8 +13,6 @@ from napari_seg.refine.energy import BACKGROUND, FOREGROUND
 from napari_seg.refine.network_change import changed_by_network
 from napari_seg.refine.regions import best_region, flood_relief, geodesic_distance
 
-__all__ = ["Hint", "flooded", "shifted", "suggest"]
-
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -98,7 +96,7 @@ def _mended(
 def _refilled(thick: float, scene: Scene, weights: Weights) -> Hint:
     """Return the mask with a whole part added or taken away, less sure around it."""
     cell = min(scene.spacing)
-    mask = flooded(scene, weights.click_reach * thick)
+    mask = _flooded(scene, weights.click_reach * thick)
     changed = signed_depth(mask != scene.previous, scene.spacing)
     reach = 1.5 * float(changed.max()) + cell
     near = np.exp(-0.5 * (np.maximum(-changed, 0) / reach) ** 2)
@@ -191,7 +189,7 @@ def _offsets(
     return total
 
 
-def flooded(scene: Scene, reach: float) -> NDArray[np.bool_]:
+def _flooded(scene: Scene, reach: float) -> NDArray[np.bool_]:
     """Return the previous mask with the best region around the last stroke changed."""
     stroke = _last(scene.strokes)
     points, positive = stroke.points, stroke.positive

@@ -70,11 +70,7 @@ class Instance:
         common = clipped(self.box, box)
         if volume(common):
             here, there = (
-                tuple(
-                    slice(s.start - f.start, s.stop - f.start)
-                    for s, f in zip(common, frame, strict=True)
-                )
-                for frame in (box, self.box)
+                moved(common, [-s.start for s in frame]) for frame in (box, self.box)
             )
             result[here] = self.mask[there]
         return result

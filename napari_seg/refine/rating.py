@@ -61,7 +61,10 @@ def shipped_rater() -> Rater:
     """Return the model that is installed with the package."""
     text = (files("napari_seg.resources") / "regions.json").read_text("utf-8")
     stored = json.loads(text)
-    arrays = {k: np.asarray(v, float) for k, v in stored.items() if k != "names"}
+    arrays = {
+        name: np.asarray(stored[name], float)
+        for name in ("mean", "spread", "hidden", "output")
+    }
     return Rater(names=tuple(stored["names"]), **arrays)
 
 

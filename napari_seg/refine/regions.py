@@ -68,13 +68,31 @@ def flood_relief(
     """
     home = np.median(image[:, seeds], axis=1)
     strange = np.zeros(seeds.shape, np.float32)
-    slope = np.zeros(seeds.shape, np.float32)
     for channel, value in zip(image, home, strict=True):
         strange += (channel - value) ** 2
+    steep = slope(image, spacing)
+    return np.asarray(STEP_COST + steep + 0.3 * np.sqrt(strange), np.float32)
+
+
+def slope(image: NDArray[np.float32], spacing: Sequence[float]) -> NDArray[np.float32]:
+    """Return the size of the gradient, over all channels.
+
+    Parameters
+    ----------
+    image : ndarray of float32, shape (C, *grid)
+    spacing : sequence of float
+        Voxel size along each axis of the grid: the result is per unit of it.
+
+    Returns
+    -------
+    ndarray of float32, shape (*grid)
+    """
+    squares = np.zeros(image.shape[1:], np.float32)
+    for channel in image:
         for axis, size in enumerate(spacing):
             if channel.shape[axis] > 1:
-                slope += (np.gradient(channel, axis=axis) / size) ** 2
-    return np.asarray(STEP_COST + np.sqrt(slope) + 0.3 * np.sqrt(strange), np.float32)
+                squares += (np.gradient(channel, axis=axis) / size) ** 2
+    return np.asarray(np.sqrt(squares), np.float32)
 
 
 def best_region(
@@ -135,19 +153,15 @@ def flood_levels(
     return np.unique(reached[counts - 1])
 
 
-def gradient(image: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the size of the gradient per voxel, over all channels."""
-    squares = np.zeros(image.shape[1:], np.float32)
-    for channel in image:
-        for axis, length in enumerate(channel.shape):
-            if length > 1:
-                squares += np.gradient(channel, axis=axis) ** 2
-    return np.asarray(np.sqrt(squares), np.float32)
+def busyness(steep: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return how busy an image is around each voxel, of unit spread.
 
-
-def busyness(gradient: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return how busy the image is around each voxel, of unit spread."""
-    smooth = ndimage.gaussian_filter(gradient, 1.0)
+    Parameters
+    ----------
+    steep : ndarray of float32, shape (*grid)
+        Its `slope`.
+    """
+    smooth = ndimage.gaussian_filter(steep, 1.0)
     # In logarithms faint texture differs from none as clearly as strong from faint.
     # Padding around a mosaic has none at all, and tells nothing of what is faint.
     is_there = smooth > 1e-6

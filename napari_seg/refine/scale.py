@@ -10,11 +10,12 @@ import numpy as np
 from scipy import ndimage
 
 from napari_seg.imaging.deltas import bounding_box
+from napari_seg.imaging.slabs import moved
 from napari_seg.refine.box import box_around, clipped, touched_sides, volume
 from napari_seg.refine.depth import signed_depth
 from napari_seg.refine.pyramid import block_mean, shrink_factors
 from napari_seg.refine.reading import unit_spread
-from napari_seg.refine.regions import gradient
+from napari_seg.refine.regions import slope
 from napari_seg.refine.strokes import Stroke, shift
 from napari_seg.refine.whole import Look, whole_region
 
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
 LOOK_VOXELS = 3_000
 """Size of a look; the ratings of regions were fitted to such."""
-
 
 FAR_VOXELS = 500_000
 """The widest window is looked at only if it is not larger: a click on plain ground,
@@ -64,22 +64,19 @@ class Sought:
         here = clipped(self.window, box)
         if not volume(here):
             return result
-        axes = [
-            (np.arange(h.start, h.stop) - w.start + 0.5) / f - 0.5
-            for h, w, f in zip(here, self.window, self.factors, strict=True)
-        ]
-        place = np.meshgrid(*axes, indexing="ij")
-        inside = ndimage.map_coordinates(depth, place, order=1, mode="nearest") > 0
-        result[_moved(here, box)] = inside
+        factors = np.array(self.factors)
+        start = np.array([s.start for s in here]) - [s.start for s in self.window]
+        inside = ndimage.affine_transform(
+            depth,
+            1 / factors,
+            # Voxels are boxes: the middle of the first one is half a voxel in.
+            (start + 0.5) / factors - 0.5,
+            tuple(s.stop - s.start for s in here),
+            order=1,
+            mode="nearest",
+        )
+        result[moved(here, [-s.start for s in box])] = inside > 0
         return result
-
-
-def _moved(box: Box, frame: Box) -> Box:
-    """Return a box in the coordinates of another."""
-    return tuple(
-        slice(s.start - f.start, s.stop - f.start)
-        for s, f in zip(box, frame, strict=True)
-    )
 
 
 def seek(
@@ -181,7 +178,7 @@ def looked(
     ]
     look = Look(
         channels,
-        block_mean(gradient(thin), blocks),
+        block_mean(slope(thin, (1.0,) * thin[0].ndim), blocks),
         marks,
         blurred(known.forbidden(box)) > 0.5,
         tuple(s * f for s, f in zip(spacing, factors, strict=True)),

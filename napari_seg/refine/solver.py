@@ -22,7 +22,7 @@ from napari_seg.refine.energy import BACKGROUND, FOREGROUND, FREE
 from napari_seg.refine.evidence import Evidence, gather
 from napari_seg.refine.instance_hint import believed, find_instance, without_network
 from napari_seg.refine.pyramid import cut_band, cut_scene, shrink_factors, shrunk
-from napari_seg.refine.reading import read_scene, unit_spread
+from napari_seg.refine.reading import read_scene
 from napari_seg.refine.scale import seek
 from napari_seg.refine.scene import CutParams, Known, Scene
 from napari_seg.refine.strokes import Stroke, resolve
@@ -35,7 +35,6 @@ __all__ = [
     "cut_object",
     "predicted_seconds",
     "solve_scene",
-    "unit_spread",
 ]
 
 FIXED_SECONDS, COARSE_SECONDS = 0.002, 0.7e-6

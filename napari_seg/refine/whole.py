@@ -34,7 +34,7 @@ class Look:
     ----------
     image : ndarray of float32, shape (C, *grid)
         Scaled to unit spread.
-    gradient : ndarray of float32, shape (*grid)
+    steep : ndarray of float32, shape (*grid)
         How much the image changes from voxel to voxel, before it was blurred.
     strokes : sequence of Stroke
         In coordinates of the grid.
@@ -45,7 +45,7 @@ class Look:
     """
 
     image: NDArray[np.float32]
-    gradient: NDArray[np.float32]
+    steep: NDArray[np.float32]
     strokes: Sequence[Stroke]
     forbidden: NDArray[np.bool_]
     spacing: tuple[float, ...]
@@ -98,7 +98,7 @@ def floods(look: Look) -> list[Flood]:
     domain = ~look.forbidden & ~rivals
     points = [s.points for s in look.strokes if s.positive and len(s.points)]
     centre = np.mean([p.mean(axis=0) for p in points], axis=0)
-    texture = busyness(look.gradient)
+    texture = busyness(look.steep)
     found = []
     for channels in (look.image, texture[None]):
         relief = flood_relief(channels, seeds, look.spacing)
