@@ -47,6 +47,12 @@ def train(
     init: Annotated[
         Path | None, typer.Option(help="Checkpoint to start from, by name or file.")
     ] = None,
+    pretrained: Annotated[
+        bool,
+        typer.Option(
+            "--pretrained", help="Fetch an encoder trained on photographs (dpt)."
+        ),
+    ] = False,
     minutes: Annotated[
         float | None, typer.Option(min=0, help="Train for so long (10).")
     ] = None,

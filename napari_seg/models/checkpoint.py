@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError
@@ -35,14 +35,22 @@ class Checkpoint:
     """Hash of that file, for provenance."""
 
 
-def build_from_card(card: Card) -> nn.Module:
-    """Untrained network of the architecture and arguments a card names."""
+def build_from_card(card: Card, **options: Any) -> nn.Module:
+    """Untrained network of the architecture and arguments a card names.
+
+    Parameters
+    ----------
+    card : Card
+    **options
+        Further arguments of the architecture, which need not be known to load it.
+    """
     return build_network(
         card.architecture,
         in_channels=card.in_channels,
         num_classes=len(card.classes),
         ndim=card.ndim,
         **card.arguments,
+        **options,
     )
 
 

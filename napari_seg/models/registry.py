@@ -24,6 +24,10 @@ class Architecture:
     """Keyword-only builder: in_channels, num_classes, ndim and options."""
     training_arguments: dict[str, Any]
     """Arguments for training from scratch where the caller gives none."""
+    aux_weight: float = 0.4
+    """Weight of the loss of its auxiliary heads, if it has any."""
+    pretrainable: bool = False
+    """Whether `build` takes ``pretrained=True``, for an encoder trained elsewhere."""
 
 
 def build_network(
@@ -54,15 +58,20 @@ def build_network(
     UnknownModelError
         If there is no such architecture.
     """
+    return find_architecture(name).build(
+        in_channels=in_channels, num_classes=num_classes, ndim=ndim, **options
+    )
+
+
+def find_architecture(name: str) -> Architecture:
+    """Architecture of that name, or UnknownModelError, which lists them."""
     architecture = ARCHITECTURES.get(name)
     if architecture is None:
         raise UnknownModelError(
             f"There is no architecture named {name!r}",
             remedy=f"Choose one of: {', '.join(sorted(ARCHITECTURES))}.",
         )
-    return architecture.build(
-        in_channels=in_channels, num_classes=num_classes, ndim=ndim, **options
-    )
+    return architecture
 
 
 def _build_unet(
@@ -71,6 +80,14 @@ def _build_unet(
     from napari_seg.models.unet import UNet
 
     return UNet(in_channels, num_classes, ndim=ndim, **options)
+
+
+def _build_dpt(
+    *, in_channels: int, num_classes: int, ndim: int = 2, **options: Any
+) -> nn.Module:
+    from napari_seg.models.dpt import DPT
+
+    return DPT(in_channels, num_classes, ndim=ndim, **options)
 
 
 ARCHITECTURES: dict[str, Architecture] = {
@@ -85,6 +102,21 @@ ARCHITECTURES: dict[str, Architecture] = {
                 "padding": "same",
                 "norm": "batch",
             },
+        ),
+        Architecture(
+            name="dpt",
+            summary="DPT, a vision transformer (Ranftl et al. 2021), 2D",
+            build=_build_dpt,
+            training_arguments={
+                "encoder": "vit_tiny_patch16_224",
+                "patch_px": 8,
+                "image_px": 256,
+                "stem": True,
+                "channels": (32, 64, 96, 192),
+                "fusion": 64,
+            },
+            aux_weight=0.2,  # section 4.2
+            pretrainable=True,
         ),
     )
 }

@@ -52,8 +52,12 @@ class TrainParams:
     """Momentum of gradient descent; 0.99 with a batch of 1 in the U-Net paper."""
     loss: str = "cross-entropy"
     """Loss: cross-entropy, focal, dice, tversky or lovasz; several joined by +."""
-    aux_weight: float = 0.4
-    """Weight of the loss of auxiliary heads, where the network has any."""
+    pretrained: bool = False
+    """Start from an encoder trained on photographs, where the architecture has one to
+    be fetched; not with `init`."""
+    aux_weight: float | None = None
+    """Weight of the loss of auxiliary heads, where the network has any; None takes
+    that of the architecture."""
     balance_classes: bool = False
     """Weigh rare classes up by median frequency."""
     hard_images: tuple[str, ...] = ()

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from napari_seg.errors import DatasetError
 from napari_seg.models.checkpoint import build_from_card
+from napari_seg.models.registry import ARCHITECTURES, find_architecture
 from napari_seg.models.transfer import transfer_weights
 from napari_seg.training.augmentation import Augmentation
 from napari_seg.training.prefetch import Prefetch
@@ -30,9 +32,11 @@ def build_networks(
     card: Card, start: Checkpoint | None, params: TrainParams
 ) -> tuple[nn.Module, Teacher | None]:
     """Network to train, and the one that remembers what it knew."""
+    options = {"pretrained": True} if params.pretrained else {}
+    _check_pretrained(card, start, params)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(params.seed)  # the network draws its weights
-        network = build_from_card(card)
+        network = build_from_card(card, **options)
     if start is None:
         return network, None
     old = start.network.state_dict()
@@ -46,6 +50,25 @@ def build_networks(
     )
     # A network with new outputs has no old answers to be held to.
     return network, None if fresh or not params.rehearse else Teacher.of(network)
+
+
+def _check_pretrained(
+    card: Card, start: Checkpoint | None, params: TrainParams
+) -> None:
+    if not params.pretrained:
+        return
+    if start is not None:
+        raise DatasetError(
+            "A run starts from a checkpoint or from a trained encoder, not from both",
+            f"init {start.card.name} and pretrained",
+            "Leave one of them out.",
+        )
+    if not find_architecture(card.architecture).pretrainable:
+        able = [a.name for a in ARCHITECTURES.values() if a.pretrainable]
+        raise DatasetError(
+            f"There is no trained encoder for {card.architecture}",
+            remedy=f"Choose one of {', '.join(able)}, or train without it.",
+        )
 
 
 def make_batches(

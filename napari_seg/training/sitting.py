@@ -15,6 +15,7 @@ from torch.optim.swa_utils import AveragedModel
 from napari_seg.errors import DeviceError
 from napari_seg.inference.device import choose_device, is_out_of_memory
 from napari_seg.models.checkpoint import Checkpoint, save_checkpoint
+from napari_seg.models.registry import find_architecture
 from napari_seg.training.describe import with_scores
 from napari_seg.training.losses import build_loss, with_auxiliary
 from napari_seg.training.precision import half_type
@@ -66,6 +67,8 @@ class Sitting:
         self.device = choose_device(params.device).name
         self.half = half_type(self.device) if params.mixed_precision else None
         self.loss = build_loss(params.loss)
+        usual = find_architecture(card.architecture).aux_weight
+        self.aux_weight = usual if params.aux_weight is None else params.aux_weight
         self.network = network.to(self.device)
         self.teacher = teacher
         if teacher is not None:
@@ -127,7 +130,7 @@ class Sitting:
         outputs = self.network(images)
         count = len(patch[0])
         new = {key: _part(value, slice(count)) for key, value in outputs.items()}
-        aux = self.params.aux_weight
+        aux = self.aux_weight
         loss = with_auxiliary(new, *self._truth(patch), self.loss, aux_weight=aux)
         if rehearsed is None:
             return loss

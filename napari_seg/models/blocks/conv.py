@@ -49,6 +49,7 @@ def conv_norm_act(
     ndim: int = 2,
     padding: Padding = "same",
     norm: Norm | None = None,
+    stride: int = 1,
 ) -> nn.Sequential:
     """3x3 convolution, normalisation and ReLU.
 
@@ -58,6 +59,7 @@ def conv_norm_act(
         in_channels,
         out_channels,
         kernel_size=3,
+        stride=stride,
         padding=1 if padding == "same" else 0,
         bias=norm is None,
     )
