@@ -3,50 +3,30 @@
 Ratios are medians of calls made in turn. On a busy machine wall time says little,
 so processor time (this process and its helpers) stands beside it. "bare" is one call of
 pydensecrf in this process, with the same kernels, on the whole image. With ``--large``
-also 4096 x 4096 (a bare call needs 3 GB) and the peak memory of 8192 x 8192: of this
-process, inputs and result included, with its helpers.
+also 4096 x 4096 (a bare call needs 3 GB).
 """
 
 from __future__ import annotations
 
 import argparse
-import gc
 import os
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from statistics import median
 
 import numpy as np
 import psutil
-from scipy import ndimage
 
 from benchmarks._table import report
-from napari_seg.data.samples import read_sample
-from napari_seg.imaging.normalise import intensity_range, rescale_intensity
+from benchmarks.crf_memory import PARAMS, scene
 from napari_seg.inference.crf import PRELOAD, CrfSolver, iter_dense_crf
 from napari_seg.inference.lattice import iter_mean_field
-from napari_seg.refine.crf import CRF_PRESETS
 from napari_seg.refine.crf_solver import solve_block
 from napari_seg.types import run
 from napari_seg.workers import Workers
 
-PARAMS = replace(CRF_PRESETS["nuclei"], foreground_only=False)
-"""Both kernels, and a wide halo."""
 _TICK_S = 0.005
-
-
-def scene(side: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the nuclei sample, repeated, and unsteady probabilities of it."""
-    grey = np.asarray(read_sample("nuclei").array)[:512, :512]
-    image = rescale_intensity(grey, intensity_range(grey))
-    rng = np.random.default_rng(0)
-    blurred = ndimage.gaussian_filter(image, 2) + rng.normal(0, 0.1, image.shape)
-    foreground = np.clip(2 * blurred, 0.02, 0.98).astype(np.float32)
-    count = -(-side // 512)
-    tiled = [np.tile(a, (count, count))[:side, :side] for a in (image, foreground)]
-    return tiled[0], np.stack([1 - tiled[1], tiled[1]])
 
 
 class Clock:
@@ -143,30 +123,6 @@ def stalls(workers: Workers, side: int = 1024) -> float:
     return float(np.percentile(late, 99))
 
 
-def peak_memory(side: int, workers: Workers) -> float:
-    """Return the most memory of this process and its helpers together, in bytes."""
-    gc.collect()
-    image, probabilities = scene(side)
-    seen = [0]
-    is_over = threading.Event()
-
-    def watch() -> None:
-        while not is_over.wait(0.05):
-            pids = [os.getpid(), *(h.pid for h in workers.helpers if h.pid)]
-            full = [psutil.Process(pid).memory_full_info() for pid in pids]
-            seen[0] = max(seen[0], sum(info.pss for info in full))
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    job = iter_dense_crf(
-        image, probabilities, params=PARAMS, engine="pydensecrf", workers=workers
-    )
-    run(job)
-    is_over.set()
-    watcher.join()
-    return float(seen[0])
-
-
 def main() -> None:
     """Print the table and the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -180,7 +136,6 @@ def main() -> None:
         rows = [compare(side, options.repeats, workers) for side in (512, 1024)]
         if options.large:
             rows.append(compare(4096, 1, workers))
-            figures["peak bytes 8192"] = peak_memory(8192, workers)
     report("crf_speed", rows, table=rows, **figures)
 
 

@@ -66,6 +66,9 @@ class Advanced:
     joined, lower it if faint objects are missed."""
     link_z: bool = True
     """Give the parts of one object the same id in all planes of a stack."""
+    tta: str = "none"
+    """Look at each tile in several orientations and average. A little more accurate,
+    and as many times slower."""
 
 
 @dataclass
@@ -285,7 +288,8 @@ def from_stored(kind: type[Kind], stored: object) -> Kind:
 def _is_sane(name: str, value: Any) -> bool:
     """Whether a stored number lies where the form could have put it."""
     if isinstance(value, str):
-        return True
+        known = [choice for _, choice in ADVANCED_CHOICES.get(name, ())]
+        return not known or value in known
     low, high = ADVANCED_RANGES.get(name, (-math.inf, math.inf))
     return bool(low <= value <= high)
 
@@ -300,3 +304,12 @@ ADVANCED_RANGES: dict[str, tuple[float, float]] = {
     "sigma_um": (1e-4, 1e4),
 }
 """Smallest and largest value of each number that is remembered."""
+
+ADVANCED_CHOICES: dict[str, tuple[tuple[str, str], ...]] = {
+    "tta": (
+        ("One", "none"),
+        ("4, mirrored", "flips"),
+        ("8, mirrored and turned", "all"),
+    ),
+}
+"""What each word that is remembered may be: as shown, and as stored."""

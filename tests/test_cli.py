@@ -123,6 +123,21 @@ def test_segment_json_is_one_object_on_stdout(
     assert len(result["provenance"]["sha256"]) == 64
 
 
+def test_segment_averages_models_and_views(
+    run: Run, model: Path, image: Path, tmp_path: Path
+) -> None:
+    done = run(
+        "segment", image, "--model", model, "--model", model, "--out", tmp_path,
+        "--json", "--diameter", 16, "--tta", "flips",
+    )  # fmt: skip
+    answer = json.loads(done.out)
+    assert answer["model"] == "bright + bright"
+    assert answer["results"][0]["objects"] == 4
+    done = run("segment", image, "--model", model, "--out", tmp_path, "--tta", "x")
+    assert done.code == 2
+    assert "'x'" in done.err
+
+
 def test_segment_crf_is_what_dense_crf_does(
     run: Run, image: Path, model: Path, tmp_path: Path
 ) -> None:

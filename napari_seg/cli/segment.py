@@ -25,8 +25,12 @@ def segment(
     ],
     out: Annotated[Path, typer.Option(help="Folder for the labels, <stem>.tif each.")],
     model: Annotated[
-        str, typer.Option(help="Name from `napari-seg models`, or a checkpoint file.")
-    ] = "nuclei-unet",
+        list[str] | None,
+        typer.Option(
+            help="Name from `napari-seg models`, or a checkpoint file (nuclei-unet). "
+            "Of several, the probabilities are averaged."
+        ),
+    ] = None,
     device: Annotated[
         str, typer.Option(help="auto, cpu, cuda, cuda:1, mps, ...")
     ] = "auto",
@@ -40,6 +44,13 @@ def segment(
         str,
         typer.Option(metavar="auto|PX", help="Object diameter in pixels, or e.g. 9um."),
     ] = "auto",
+    tta: Annotated[
+        str,
+        typer.Option(
+            metavar="none|flips|all",
+            help="Average over mirrored (4 times as slow) and turned (8) tiles.",
+        ),
+    ] = "none",
     crf: Annotated[
         bool, typer.Option("--crf", help="Let outlines follow the image (dense CRF).")
     ] = False,
@@ -56,13 +67,14 @@ def segment(
     """Segment images and write their labels as int32 TIFF with physical size."""
     size = _parse_diameter(diameter)
     refinement = _parse_crf(crf, crf_preset)
-    from napari_seg.inference.segment import SegmentParams
-    from napari_seg.models.checkpoint import load_model
+    from napari_seg.inference.segment import SegmentParams, load
 
-    checkpoint = load_model(model)
+    names = model or ["nuclei-unet"]
+    checkpoint = load(names)
     params = SegmentParams(
-        axes=axes, channel=channel, device=device, crf=refinement, **size
+        axes=axes, channel=channel, device=device, tta=tta, crf=refinement, **size
     )
+    params.check()
     results: list[dict[str, Any]] = []
     errors: list[dict[str, str]] = []
     for path, target, problem in _plan(inputs, out):
@@ -82,7 +94,7 @@ def segment(
                 f"diameter {done['diameter_px']:.1f} px"
             )
     if as_json:
-        emit_json({"model": model, "results": results, "errors": errors})
+        emit_json({"model": checkpoint.card.name, "results": results, "errors": errors})
     if errors:
         raise typer.Exit(EXIT_BAD_INPUT)
 

@@ -214,6 +214,7 @@ def _params(source: Source, request: SegmentRequest, spacing: Any) -> Any:
         seed_threshold=advanced.seed_threshold,
         min_size_px=request.min_size_px,
         link_z=advanced.link_z,
+        tta=advanced.tta,
         focus=source.focus,
     )
 

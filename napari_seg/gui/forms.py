@@ -6,7 +6,7 @@ import ast
 import html
 import inspect
 import textwrap
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from itertools import pairwise
 from typing import Any, Generic, TypeVar, cast
@@ -56,6 +56,8 @@ class ParamsForm(Generic[Params]):
         For the numbers.
     captions : mapping of str to str
         The text of a tick, which stands beside it.
+    choices : mapping of str to sequence of (str, str), optional
+        For words: what is shown, and the value.
     on_change : callable
         Takes the new dataclass instance after an edit by the user.
     """
@@ -67,12 +69,15 @@ class ParamsForm(Generic[Params]):
         ranges: Mapping[str, tuple[float, float]],
         captions: Mapping[str, str],
         on_change: Callable[[Params], None],
+        choices: Mapping[str, Sequence[tuple[str, str]]] | None = None,
     ) -> None:
         self._params = cast("Any", params)
         self._on_change = on_change
         self.docs = field_docs(type(params))
         self._editors = {
-            f.name: _editor(f.name, getattr(params, f.name), ranges, captions)
+            f.name: _editor(
+                f.name, getattr(params, f.name), ranges, captions, choices or {}
+            )
             for f in fields(self._params)
         }
         for editor in self._editors.values():
@@ -100,12 +105,15 @@ def _editor(
     value: Any,
     ranges: Mapping[str, tuple[float, float]],
     captions: Mapping[str, str],
+    choices: Mapping[str, Sequence[tuple[str, str]]],
 ) -> ValueWidget:
     """Make the widget for one field; its type follows from the value's."""
     options: dict[str, Any] = {}
     if name in ranges:
         options["min"], options["max"] = ranges[name]
         options["step"] = 0.05 if isinstance(value, float) else 1
+    if name in choices:
+        options["choices"] = list(choices[name])
     if name in captions:
         options["text"] = captions[name]
     editor = create_widget(

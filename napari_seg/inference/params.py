@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from napari_seg.refine.crf import CrfParams
 
 
+TTA = ("none", "flips", "all")
+"""Names of `SegmentParams.tta`; the orientations are `ORIENTATIONS`."""
+
+
 @dataclass(frozen=True)
 class SegmentParams:
     """Parameters of `segment`; None means: guess, estimate or take the model's."""
@@ -34,6 +38,9 @@ class SegmentParams:
     memory."""
     batch: int = 0
     """Tiles computed at once; 0 chooses."""
+    tta: str = "none"
+    """Test-time augmentation: probabilities are averaged over orientations of each
+    tile. ``flips`` takes 4 times as long, ``all`` (with quarter turns) 8 times."""
     threshold: float | None = None
     """Foreground probability above which a pixel belongs to an object, 0 to 1."""
     seed_threshold: float | None = None
@@ -65,6 +72,12 @@ class SegmentParams:
                 raise ImageError(
                     f"{name} is not a probability", repr(value), "Use 0 to 1"
                 )
+        if self.tta not in TTA:
+            raise ImageError(
+                "Unknown test-time augmentation",
+                repr(self.tta),
+                f"Use one of {', '.join(TTA)}",
+            )
         self._check_diameter()
         if self.crf is not None:
             self.crf.check()

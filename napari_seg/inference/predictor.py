@@ -21,6 +21,7 @@ from napari_seg.imaging.tiling import (
 from napari_seg.inference.device import Device, is_out_of_memory
 from napari_seg.inference.fusion import fuse_for_inference
 from napari_seg.inference.view import Readable, TileView
+from napari_seg.models.averaged import ORIENTATIONS, Averaged
 
 Array = NDArray[np.float32]
 OVERLAP_PX = 32
@@ -45,6 +46,9 @@ class Predictor:
         Channels of the input.
     batch : int, optional
         Tiles at once; 0 chooses by device.
+    tta : str, optional
+        Orientations of each tile over which probabilities are averaged, a name of
+        `ORIENTATIONS`.
     """
 
     def __init__(
@@ -54,6 +58,7 @@ class Predictor:
         *,
         in_channels: int = 1,
         batch: int = 0,
+        tta: str = "none",
     ) -> None:
         self.device = device
         self.divisor = int(getattr(network, "divisor", 1))
@@ -68,6 +73,8 @@ class Predictor:
         example = torch.rand(1, in_channels, side, side, generator=seeded)
         home = next((p.device for p in network.parameters()), torch.device("cpu"))
         fused = fuse_for_inference(network, example.to(home))
+        if tta != "none":
+            fused = Averaged([fused], ORIENTATIONS[tta])
         try:
             moved = fused.to(device.name)
         except RuntimeError as error:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from napari_seg.errors import AxesError, CheckpointError
 from napari_seg.imaging.axes import spatial_axes
@@ -21,6 +21,9 @@ from napari_seg.types import Progress, run
 if TYPE_CHECKING:  # torch must not be loaded by opening a panel
     from napari_seg.models.checkpoint import Checkpoint
 
+    Single: TypeAlias = str | Path | Checkpoint
+    Model: TypeAlias = Single | Sequence[Single]
+
 __all__ = [
     "SegmentParams",
     "Segmentation",
@@ -33,7 +36,7 @@ __all__ = [
 
 def segment(
     image: Any,
-    model: str | Path | Checkpoint = "nuclei-unet",
+    model: Model = "nuclei-unet",
     *,
     axes: str | None = None,
     spacing: tuple[float, ...] | None = None,
@@ -46,8 +49,8 @@ def segment(
     ----------
     image : array_like
         NumPy, memory-mapped, dask or zarr array; 2D to 5D; any real dtype.
-    model : str, Path or Checkpoint, optional
-        Name of a model, or a checkpoint.
+    model : str, Path or Checkpoint, or a sequence of them, optional
+        Name of a model, or a checkpoint. The probabilities of several are averaged.
     axes : str, optional
         Axes of the image, e.g. ``"ZYX"``; guessed by default.
     spacing : tuple of float, optional
@@ -73,7 +76,7 @@ def segment(
 
 def iter_segment(
     image: Any,
-    model: str | Path | Checkpoint = "nuclei-unet",
+    model: Model = "nuclei-unet",
     params: SegmentParams | None = None,
 ) -> Generator[Progress, None, Segmentation]:
     """Segment step by step; closing the generator cancels within one tile.
@@ -111,7 +114,11 @@ def iter_segment(
     yield Progress("load", 1, 1, message=device.reason)
     card = checkpoint.card
     with Predictor(
-        checkpoint.network, device, in_channels=card.in_channels, batch=params.batch
+        checkpoint.network,
+        device,
+        in_channels=card.in_channels,
+        batch=params.batch,
+        tta=params.tta,
     ) as predictor:
         diameter, origin = yield from iter_diameter(reader, predictor, card, params)
         job = Job(reader, predictor, checkpoint, params, diameter)
@@ -121,7 +128,7 @@ def iter_segment(
 
 
 def _iter_with_crf(
-    image: Any, model: str | Path | Checkpoint, params: SegmentParams
+    image: Any, model: Model, params: SegmentParams
 ) -> Generator[Progress, None, Segmentation]:
     """Segment, refine the probabilities, and derive the labels from them."""
     from napari_seg.inference.crf import CrfSolver
@@ -143,7 +150,7 @@ def _iter_with_crf(
 
 def estimate_diameter(
     image: Any,
-    model: str | Path | Checkpoint = "nuclei-unet",
+    model: Model = "nuclei-unet",
     params: SegmentParams | None = None,
 ) -> float:
     """Estimate the typical object diameter from a quick low-resolution pass.
@@ -176,11 +183,16 @@ def estimate_diameter(
     return card.object_diameter_px if found is None else found
 
 
-def load(model: str | Path | Checkpoint) -> Checkpoint:
-    """Return the checkpoint itself, or load it by name or path."""
+def load(model: Model) -> Checkpoint:
+    """Return the checkpoint itself, or load it by name or path; join several."""
     from napari_seg.models.checkpoint import load_model
+    from napari_seg.models.ensemble import join_checkpoints
 
-    return load_model(model) if isinstance(model, str | Path) else model
+    if isinstance(model, str | Path):
+        return load_model(model)
+    if isinstance(model, Sequence):
+        return join_checkpoints([load(member) for member in model])
+    return model
 
 
 def open_for(checkpoint: Checkpoint, image: Any, params: SegmentParams) -> ImageReader:

@@ -140,6 +140,18 @@ def test_advanced_form_requests_a_new_dataclass(panel, heard):
     assert heard[-1] == ("advanced_requested", Advanced(tile_px=128, link_z=False))
 
 
+def test_views_are_chosen_by_words(panel, heard):
+    views = panel.advanced.native("tta")
+    assert [views.itemText(i) for i in range(views.count())][:2] == [
+        "One",
+        "4, mirrored",
+    ]
+    views.setCurrentIndex(1)
+    assert heard[-1] == ("advanced_requested", Advanced(tta="flips"))
+    panel.set_advanced(Advanced(tta="all"))
+    assert views.currentText() == "8, mirrored and turned"
+
+
 def test_advanced_is_folded_until_asked_for(panel, qtbot):
     tile = panel.advanced.native("tile_px")
     assert not tile.isVisible()

@@ -356,3 +356,27 @@ def test_finds_that_are_dirt_to_the_model_are_dropped(
     assert not tidy.labels[2:5, 2:5].any()
     params = tidy.instance_params(threshold=0.5, seed_threshold=0.5)
     assert (run(iter_derive(tidy, params)) == tidy.labels).all()
+
+
+@pytest.mark.parametrize("tta", ["flips", "all"])
+def test_several_views_of_each_tile_give_the_same_where_orientation_tells_nothing(
+    brightness: Checkpoint, spots: Draw, tta: str
+) -> None:
+    image = spots()
+    plain = segment(image, brightness, diameter_px=12, tile_px=64)
+    found = segment(image, brightness, diameter_px=12, tile_px=64, tta=tta)
+    np.testing.assert_array_equal(found.labels, plain.labels)
+    np.testing.assert_allclose(found.probabilities, plain.probabilities, atol=1e-6)
+    assert found.provenance["parameters"]["tta"] == tta
+
+
+def test_several_models_are_one_average(brightness: Checkpoint, spots: Draw) -> None:
+    other = replace(brightness, card=replace(brightness.card, name="twin"))
+    found = segment(spots(), [brightness, other], diameter_px=12)
+    assert found.provenance["model"] == "brightness + twin"
+    assert count(found.labels) == 5 * 6
+
+
+def test_an_unknown_augmentation_is_named(brightness: Checkpoint, spots: Draw) -> None:
+    with pytest.raises(ImageError, match="'mirrors'"):
+        segment(spots(), brightness, tta="mirrors")

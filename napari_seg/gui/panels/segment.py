@@ -20,6 +20,7 @@ from napari_seg.gui.panels.size_field import SizeField
 from napari_seg.gui.panels.wheel_guard import WheelGuard
 from napari_seg.gui.shortcuts import ESTIMATE
 from napari_seg.state import (
+    ADVANCED_CHOICES,
     ADVANCED_RANGES,
     Advanced,
     JobState,
@@ -38,6 +39,7 @@ _ADVANCED_LABELS = {
     "tile_px": "Tile size",
     "batch": "Batch",
     "seed_threshold": "Seeds",
+    "tta": "Views",
     "link_z": "",
 }
 
@@ -92,6 +94,7 @@ class SegmentPanel(QWidget):
             Advanced(),
             ranges=ADVANCED_RANGES,
             captions={"link_z": "Link planes of a stack"},
+            choices=ADVANCED_CHOICES,
             on_change=lambda value: self.advanced_requested.emit(value),
         )
         self.refine = RefineBox()
