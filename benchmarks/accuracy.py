@@ -8,8 +8,11 @@ taken as the model's own ("not rescaled").
 from __future__ import annotations
 
 import argparse
+import time
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +21,11 @@ from scipy import ndimage
 from benchmarks._table import report
 from napari_seg.data.io import read_image, read_labels
 from napari_seg.imaging.metrics import evaluate, pool
-from napari_seg.inference.segment import segment
-from napari_seg.models.checkpoint import Checkpoint, load_model
+from napari_seg.inference.params import TTA
+from napari_seg.inference.segment import load, segment
+
+if TYPE_CHECKING:
+    from napari_seg.models.checkpoint import Checkpoint
 
 Image = NDArray[np.float64]
 Change = Callable[[Image, NDArray[np.int32]], tuple[Image, NDArray[np.int32]]]
@@ -72,16 +78,24 @@ VARIANTS: dict[str, tuple[Change, bool]] = {
 
 
 def score(
-    model: Checkpoint, files: list[tuple[Path, Path]], change: Change, estimate: bool
+    model: Checkpoint,
+    files: list[tuple[Path, Path]],
+    change: Change,
+    estimate: bool,
+    tta: str = "none",
 ) -> dict[str, object]:
     """One row of the table."""
-    scores, ratios = [], []
+    scores, ratios, seconds = [], [], 0.0
     for image_file, truth_file in files:
         image = np.asarray(read_image(image_file).array, float)
         truth = np.asarray(read_labels(truth_file).array)
         image, truth = change(image, truth)
         size = None if estimate else model.card.object_diameter_px
-        result = segment(image, model, diameter_px=size, keep_probabilities=False)
+        began = time.process_time()
+        result = segment(
+            image, model, diameter_px=size, keep_probabilities=False, tta=tta
+        )
+        seconds += time.process_time() - began
         scores.append(evaluate(result.labels, truth))
         areas = np.bincount(truth.ravel())[1:]
         if areas.any():
@@ -95,6 +109,7 @@ def score(
         "AP@0.9": total.average_precision(0.9),
         "mean AP": total.mean_ap,
         "PQ": total.panoptic_quality,
+        "processor s": round(seconds, 1),
         "size within 1.5x": float(np.mean(np.abs(np.log(ratios)) < np.log(1.5))),
     }
 
@@ -103,7 +118,10 @@ def main() -> None:
     """Print one row a variant."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--model", default="nuclei-unet")
+    parser.add_argument(
+        "--model", action="append", help="of several, probabilities are averaged"
+    )
+    parser.add_argument("--tta", nargs="+", choices=TTA, default=["none"])
     parser.add_argument("--every", type=int, default=1, help="take every n-th image")
     parser.add_argument("--variant", action="append", choices=sorted(VARIANTS))
     options = parser.parse_args()
@@ -112,10 +130,11 @@ def main() -> None:
     )
     images = sorted((options.folder / "images").iterdir())[:: options.every]
     files = [(image, truths / image.name) for image in images]
-    model = load_model(options.model)
+    model = load(options.model or ["nuclei-unet"])
     rows = []
-    for name in options.variant or VARIANTS:
-        rows.append({"variant": name, **score(model, files, *VARIANTS[name])})
+    for name, tta in product(options.variant or VARIANTS, options.tta):
+        found = score(model, files, *VARIANTS[name], tta)
+        rows.append({"variant": name, "tta": tta, **found})
     report("accuracy", rows, table=rows)
 
 
