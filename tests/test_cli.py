@@ -286,6 +286,25 @@ def test_unknown_model_is_named_and_the_known_are_listed(
     assert "nonesuch" in json.loads(done.out)["error"]
 
 
+def test_models_are_added_renamed_and_removed(
+    run: Run, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NAPARI_SEG_MODELS", str(tmp_path / "own"))
+
+    def own(*arguments: object) -> list[str]:
+        done = run("models", *arguments, "--json")
+        assert done.code == 0, done.err
+        listed = json.loads(done.out)["models"]
+        return [entry["name"] for entry in listed if entry["kind"] == "user"]
+
+    assert own("--add", model) == ["bright"]
+    assert own("--rename", "bright", "cells") == ["cells"]
+    assert own("--remove", "cells") == []
+    done = run("models", "--remove", "nuclei-unet")
+    assert done.code == 2
+    assert "not one of your own" in done.err
+
+
 def test_models_lists_every_architecture(run: Run) -> None:
     done = run("models", "--json")
     names = {entry["name"]: entry for entry in json.loads(done.out)["models"]}

@@ -89,11 +89,19 @@ def test_a_damaged_file_reads_as_nothing(remembered, content):
         ("batch", -1),
         ("seed_threshold", 1.5),
         ("link_z", 1),
+        ("tta", "sideways"),
+        ("tta", 4),
     ],
 )
 def test_one_senseless_value_does_not_spoil_the_others(remembered, name, value):
     remembered.path.parent.mkdir()
-    good = {"tile_px": 512, "batch": 2, "seed_threshold": 0.4, "link_z": False}
+    good = {
+        "tile_px": 512,
+        "batch": 2,
+        "seed_threshold": 0.4,
+        "link_z": False,
+        "tta": "flips",
+    }
     remembered.path.write_text(json.dumps({"advanced": good | {name: value}}))
     settings = SegmentSettings()
     remembered.restore(settings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -10,13 +11,36 @@ from napari_seg.cli.output import emit_json, say
 
 
 def models(
+    add: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="Copy a checkpoint into your models first."),
+    ] = None,
+    rename: Annotated[
+        tuple[str, str] | None,
+        typer.Option(metavar="OLD NEW", help="Rename one of your models first."),
+    ] = None,
+    remove: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Delete one of your models first."),
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON object on stdout.")
     ] = False,
 ) -> None:
     """List shipped and user checkpoints, and every architecture."""
     from napari_seg.models.catalogue import list_models
+    from napari_seg.models.collection import (
+        add_checkpoint,
+        remove_checkpoint,
+        rename_checkpoint,
+    )
 
+    for path in add or ():
+        add_checkpoint(path)
+    if rename:
+        rename_checkpoint(*rename)
+    for name in remove or ():
+        remove_checkpoint(name)
     entries = list_models()
     if as_json:
         emit_json({"models": [_as_dict(entry) for entry in entries]})

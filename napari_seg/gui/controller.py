@@ -19,6 +19,7 @@ from napari_seg.gui.faults import explained, notify
 from napari_seg.gui.input_form import InputForm
 from napari_seg.gui.jobs import Job, JobGenerator, Jobs
 from napari_seg.gui.layers import take_source
+from napari_seg.gui.model_keeper import ModelKeeper
 from napari_seg.gui.proposal import Proposal
 from napari_seg.gui.run import SegmentRun
 from napari_seg.gui.tuning import Tuner
@@ -72,6 +73,9 @@ class SegmentController:
         self._is_closed = False
         remembered.restore(self.settings)
         self.form = InputForm(viewer, panel, self.settings, engine, jobs)
+        self.keeper = ModelKeeper(
+            panel.models, self.form, engine, jobs, self._say, self._report
+        )
         self._tuner = Tuner(
             viewer,
             jobs,
@@ -216,6 +220,11 @@ class SegmentController:
         status = self.status
         status.fraction, status.message, status.state = fraction, message, state
         self._show_status()
+
+    def _say(self, state: JobState, message: str) -> None:
+        """Say something that does not belong to a run, unless one is under way."""
+        if not self.status.state.is_active:
+            self._set_status(state, 0.0, message)
 
     def _show_status(self) -> None:
         status = self.status

@@ -27,6 +27,11 @@ from napari_seg.gui.training.data import Part
 from napari_seg.gui.training.monitor import Before
 from napari_seg.gui.training.unfinished import Unfinished, find_unfinished
 from napari_seg.models.catalogue import ModelEntry, list_models
+from napari_seg.models.collection import (
+    add_checkpoint,
+    remove_checkpoint,
+    rename_checkpoint,
+)
 from napari_seg.state import SegmentRequest
 from napari_seg.training.curve import read_curve
 from napari_seg.training.params import TrainParams
@@ -55,6 +60,22 @@ class Engine:
     def list_models(self) -> list[ModelEntry]:
         """Return the models a user can run; reads headers, no torch."""
         return [entry for entry in list_models() if entry.kind != "architecture"]
+
+    def iter_add_model(self, path: str) -> Generator[Progress, None, str]:
+        """Take a checkpoint into the user's models; returns its name."""
+        yield from import_torch()
+        return add_checkpoint(path)
+
+    def iter_rename_model(self, old: str, new: str) -> Generator[Progress, None, str]:
+        """Rename one of the user's models; returns the name it has now."""
+        yield Progress("models", 0, 1)
+        return rename_checkpoint(old, new)
+
+    def iter_remove_model(self, name: str) -> Generator[Progress, None, str]:
+        """Delete one of the user's models; returns no name."""
+        yield Progress("models", 0, 1)
+        remove_checkpoint(name)
+        return ""
 
     def iter_device(self, request: str) -> Generator[Progress, None, DeviceInfo]:
         """Find the device for a request such as ``"auto"``."""

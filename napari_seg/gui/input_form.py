@@ -89,8 +89,13 @@ class InputForm:
         names = [entry.name for entry in self._models]
         if self._settings.model not in names and names:
             self._settings.model = names[0]
-        self._panel.set_models(names, self._settings.model)
+        own = [entry.name for entry in self._models if entry.kind == "user"]
+        self._panel.set_models(names, self._settings.model, own)
         self._on_model_changed()
+
+    def entry_of(self, name: str) -> ModelEntry | None:
+        """Return the model of that name."""
+        return next((e for e in self._models if e.name == name), None)
 
     def choose_model(self, name: str) -> None:
         """List the models again and choose one, e.g. one that was just trained."""

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from psygnal import Signal
 
+from napari_seg.errors import CheckpointError
 from napari_seg.gui.engine import DeviceInfo, Engine
 from napari_seg.gui.jobs import Jobs
 from napari_seg.gui.layers import Source
@@ -66,9 +67,11 @@ class FakeEngine:
         self._permits = threading.Semaphore(0)
 
     @staticmethod
-    def _entry(name: str, summary: str, threshold: float = 0.5) -> ModelEntry:
+    def _entry(
+        name: str, summary: str, threshold: float = 0.5, kind: str = "shipped"
+    ) -> ModelEntry:
         card = fake_card(name, threshold)
-        return ModelEntry(name, "shipped", None, card, summary)
+        return ModelEntry(name, kind, None, card, summary)
 
     iter_count = Engine.iter_count
     iter_unfinished = Engine.iter_unfinished
@@ -106,6 +109,26 @@ class FakeEngine:
         finally:
             self.is_closed.set()
         return FakeSegmentation(labels, labels.copy())
+
+    def iter_add_model(self, path: str) -> Generator[Progress, None, str]:
+        """Take in what ends in .safetensors."""
+        yield Progress("load", 1, 1)
+        if not path.endswith(".safetensors"):
+            raise CheckpointError(f"{path} is not a checkpoint")
+        name = path.rpartition("/")[2].removesuffix(".safetensors")
+        self.models.append(self._entry(name, "Mine.", kind="user"))
+        return name
+
+    def iter_rename_model(self, old: str, new: str) -> Generator[Progress, None, str]:
+        yield Progress("models", 0, 1)
+        names = [entry.name for entry in self.models]
+        self.models[names.index(old)] = self._entry(new, "Mine.", kind="user")
+        return new
+
+    def iter_remove_model(self, name: str) -> Generator[Progress, None, str]:
+        yield Progress("models", 0, 1)
+        self.models = [entry for entry in self.models if entry.name != name]
+        return ""
 
     def iter_estimate(
         self, source: Source, request: SegmentRequest, spacing: Any
@@ -154,6 +177,21 @@ def _tiles(source: Source) -> list[tuple[slice | int, ...]]:
     return sorted(tiles, key=distance)
 
 
+class FakeModelBox:
+    """Has the signals of the choice of models, and remembers what it was told."""
+
+    add_requested = Signal(str)
+    rename_requested = Signal(str, str)
+    remove_requested = Signal(str)
+    about_requested = Signal(str)
+
+    def __init__(self) -> None:
+        self.about: tuple[str, list[tuple[str, str]]] | None = None
+
+    def show_about(self, name: str, rows: list[tuple[str, str]]) -> None:
+        self.about = name, rows
+
+
 class FakePanel:
     """Has the panel's signals, and remembers the last call of every setter."""
 
@@ -174,6 +212,7 @@ class FakePanel:
     def __init__(self) -> None:
         self.shown: dict[str, Any] = {}
         self.messages: list[str] = []
+        self.models = FakeModelBox()
 
     def __getattr__(self, name: str) -> Callable[..., None]:
         if not name.startswith("set_"):

@@ -108,8 +108,20 @@ class FieldGrid(QWidget):
         self._grid.setColumnMinimumWidth(0, LABEL_WIDTH_PX)
         self._grid.setColumnStretch(1, 1)
 
-    def add(self, name: str, text: str, editor: QWidget) -> Field:
-        """Add a row; `name` finds its tooltip and its problem."""
+    def add(
+        self, name: str, text: str, editor: QWidget, *, within: QWidget | None = None
+    ) -> Field:
+        """Add a row; `name` finds its tooltip and its problem.
+
+        Parameters
+        ----------
+        name, text : str
+            Of the field, and on its label.
+        editor : QWidget
+            What the user changes.
+        within : QWidget, optional
+            Holds the editor and other things, and fills the row in its place.
+        """
         row = self._grid.rowCount()
         label = QLabel(text)
         label.setBuddy(editor)
@@ -118,7 +130,7 @@ class FieldGrid(QWidget):
         column = QVBoxLayout(holder)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(2)
-        column.addWidget(editor)
+        column.addWidget(within or editor)
         column.addWidget(note)
         top = Qt.AlignmentFlag.AlignTop
         self._grid.addWidget(label, row, 0, top | Qt.AlignmentFlag.AlignLeft)

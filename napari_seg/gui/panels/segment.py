@@ -14,6 +14,7 @@ from napari_seg.gui.panels.choices import combo_box, fill_combo, scrolled
 from napari_seg.gui.panels.fields import SPACING_PX, FieldGrid
 from napari_seg.gui.panels.fold import Fold
 from napari_seg.gui.panels.keys import add_shortcut
+from napari_seg.gui.panels.model_box import CheckpointDrop, ModelBox
 from napari_seg.gui.panels.refine_box import RefineBox
 from napari_seg.gui.panels.run_footer import RunFooter
 from napari_seg.gui.panels.size_field import SizeField
@@ -78,7 +79,8 @@ class SegmentPanel(QWidget):
         self.image = combo_box()
         self.axes = AxesStrip()
         self.channel = combo_box()
-        self.model = combo_box()
+        self.models = ModelBox()
+        self.model = self.models.combo
         self.device = combo_box()
         self.size = SizeField()
         self.scope = combo_box()
@@ -107,7 +109,9 @@ class SegmentPanel(QWidget):
         self._image_field = self.grid.add("image", "Image", self.image)
         self._axes_field = self.grid.add("axes", "Axes", self.axes)
         self._channel_field = self.grid.add("channel", "Channel", self.channel)
-        self._model_field = self.grid.add("model", "Model", self.model)
+        self._model_field = self.grid.add(
+            "model", "Model", self.model, within=self.models
+        )
         self._device_field = self.grid.add("device", "Device", self.device)
         self._size_field = self.grid.add("diameter_px", "Object size", self.size)
         self.grid.add("scope", "Region", self.scope)
@@ -131,9 +135,8 @@ class SegmentPanel(QWidget):
         self.channel.currentIndexChanged.connect(
             lambda _: self.channel_requested.emit(self.channel.currentData())
         )
-        self.model.currentIndexChanged.connect(
-            lambda _: self.model_requested.emit(self.model.currentData())
-        )
+        self.models.chosen.connect(self.model_requested)
+        CheckpointDrop(self).dropped.connect(self.models.add_requested)
         self.device.currentIndexChanged.connect(
             lambda _: self.device_requested.emit(self.device.currentData())
         )
@@ -172,9 +175,11 @@ class SegmentPanel(QWidget):
         fill_combo(self.channel, channels, current)
         self._channel_field.set_visible(bool(channels))
 
-    def set_models(self, names: Sequence[str], current: str) -> None:
-        """List the models."""
-        fill_combo(self.model, [(name, name) for name in names], current)
+    def set_models(
+        self, names: Sequence[str], current: str, own: Sequence[str] = ()
+    ) -> None:
+        """List the models; `own` are those the user may rename and remove."""
+        self.models.set_models(names, current, own)
 
     def set_model_summary(self, text: str) -> None:
         """Say what the model is good for."""

@@ -18,6 +18,7 @@ from napari_seg.errors import FormatError
 from napari_seg.gui.engine import Engine
 from napari_seg.gui.faults import explained, notify
 from napari_seg.gui.jobs import Job, Jobs
+from napari_seg.gui.model_card import card_rows
 from napari_seg.gui.training.counting import Counted
 from napari_seg.gui.training.data import TrainingData
 from napari_seg.gui.training.form import TrainForm, settings_from, settings_to_store
@@ -25,7 +26,7 @@ from napari_seg.gui.training.picture import Drawn
 from napari_seg.gui.training.planes import PlaneMarker
 from napari_seg.gui.training.run import TrainRun
 from napari_seg.gui.training.settings import TrainState
-from napari_seg.gui.training.show import PictureLayers, card_rows
+from napari_seg.gui.training.show import PictureLayers
 from napari_seg.gui.training.unfinished import (
     RunRecord,
     Unfinished,

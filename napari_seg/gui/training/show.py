@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from typing import Any
 
 import numpy as np
@@ -11,10 +10,7 @@ from napari.layers import Image, Labels
 
 from napari_seg.gui.own_layers import OWN_KEY
 from napari_seg.gui.training.picture import Drawn
-from napari_seg.models.card import Card
 
-_MOST = 160
-"""Letters of a row of a card: attributions can be long, and are in the file."""
 _GAP = 0.05
 """Between what is open and the picture, as a share of its width."""
 
@@ -67,21 +63,3 @@ def _shown(image: np.ndarray) -> tuple[np.ndarray, bool]:
     if len(image) == 3:
         return np.clip(np.moveaxis(image, 0, -1), 0, 1), True
     return (image[0] if len(image) == 1 else image), False
-
-
-def card_rows(card: Card) -> list[tuple[str, str]]:
-    """Return a card as pairs of caption and text, those worth showing."""
-    scores = card.scores
-    rows = [
-        ("AP at IoU 0.5", f"{scores['ap_0.50']:.3f}" if "ap_0.50" in scores else ""),
-        ("Mean AP", f"{scores['mean_ap']:.3f}" if "mean_ap" in scores else ""),
-        ("Trained on", textwrap.shorten(card.training_data, _MOST, placeholder=" …")),
-        ("Network", f"{card.architecture}, {_channels(card.in_channels)}"),
-        ("Object size", f"{card.object_diameter_px:.0f} px"),
-        ("Thresholds", f"{card.threshold:.2f}, seeds {card.seed_threshold:.2f}"),
-    ]
-    return [(caption, text) for caption, text in rows if text]
-
-
-def _channels(count: int) -> str:
-    return "1 channel" if count == 1 else f"{count} channels"
