@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from napari_seg.errors import UnknownModelError
 
@@ -24,6 +24,9 @@ class Architecture:
     """Keyword-only builder: in_channels, num_classes, ndim and options."""
     training_arguments: dict[str, Any]
     """Arguments for training from scratch where the caller gives none."""
+    kind: Literal["dense", "detector"] = "dense"
+    """Whether it classifies pixels, or finds objects one by one. A detector is built
+    for objects of a size, ``diameter_px``."""
 
 
 def build_network(
@@ -46,7 +49,8 @@ def build_network(
     -------
     torch.nn.Module
         ``forward`` takes (N, C, *spatial) and returns a dict with the logits (N, K,
-        *spatial less twice `margin`) under ``"out"``. It has the attributes `divisor`
+        *spatial less twice `margin`) under ``"out"``; that of a detector returns the
+        objects of each image, see `maskrcnn.py`. It has the attributes `divisor`
         (total stride) and `margin` (pixels eaten per side).
 
     Raises
@@ -73,6 +77,14 @@ def _build_unet(
     return UNet(in_channels, num_classes, ndim=ndim, **options)
 
 
+def _build_maskrcnn(
+    *, in_channels: int, num_classes: int, ndim: int = 2, **options: Any
+) -> nn.Module:
+    from napari_seg.models.maskrcnn import MaskRCNN
+
+    return MaskRCNN(in_channels, num_classes, ndim=ndim, **options)
+
+
 ARCHITECTURES: dict[str, Architecture] = {
     entry.name: entry
     for entry in (
@@ -85,6 +97,13 @@ ARCHITECTURES: dict[str, Architecture] = {
                 "padding": "same",
                 "norm": "batch",
             },
+        ),
+        Architecture(
+            name="maskrcnn",
+            summary="Mask R-CNN (He et al. 2017), finds objects one by one, 2D",
+            build=_build_maskrcnn,
+            training_arguments={},
+            kind="detector",
         ),
     )
 }
