@@ -1,7 +1,7 @@
 """Mask R-CNN (2017): objects as boxes, each with a score and a small mask.
 
 He, Gkioxari, Dollar and Girshick, arXiv:1703.06870, on the feature pyramid of Lin et
-al., arXiv:1612.03144; region proposals, RoIAlign and heads are torchvision's.
+al., arXiv:1612.03144; region proposals and the layers of the heads are torchvision's.
 
 Departures from the paper, for cells instead of street scenes:
   - images come normalised, and with objects of a known size: they are neither resized
@@ -26,9 +26,9 @@ from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHe
 from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
 from torchvision.models.detection.rpn import RPNHead
-from torchvision.ops import FeaturePyramidNetwork, MultiScaleRoIAlign
+from torchvision.ops import FeaturePyramidNetwork
 
-from napari_seg.models.blocks.regions import Proposals, RegionHeads
+from napari_seg.models.blocks.regions import Proposals, PyramidAlign, RegionHeads
 from napari_seg.models.blocks.residual import ResidualTrunk
 
 if TYPE_CHECKING:
@@ -134,9 +134,9 @@ class MaskRCNN(nn.Module):
         sizes = [(images.shape[2], images.shape[3])] * len(images)
         padded = self._fit(images)
         features = self.pyramid(self.encoder(padded))
-        # The heads hold no dropout or batch norm: to them "training" only means that
-        # there are targets.
-        self.proposals.training = self.heads.training = targets is not None
+        # They hold no dropout or batch norm: to them "training" only means that there
+        # are targets.
+        self.proposals.training = targets is not None
         # Corners of boxes need more digits than half precision has.
         with torch.autocast(images.device.type, enabled=False):
             features = {name: value.float() for name, value in features.items()}
@@ -187,17 +187,9 @@ def _heads(
     mask_channels: int,
     detections: int,
 ) -> RegionHeads:
-    def align(bins: int, samples: int) -> MultiScaleRoIAlign:
-        return MultiScaleRoIAlign(
-            ["0", "1", "2", "3"],
-            output_size=bins,
-            sampling_ratio=samples,
-            canonical_scale=FINEST * diameter_px,
-            canonical_level=2,
-        )
-
+    finest_px = FINEST * diameter_px
     return RegionHeads(
-        box_roi_pool=align(BOX_BINS, 2),
+        box_roi_pool=PyramidAlign(BOX_BINS, 2, finest_px),
         box_head=TwoMLPHead(channels * BOX_BINS**2, box_channels),
         box_predictor=FastRCNNPredictor(box_channels, num_classes),
         fg_iou_thresh=0.5,
@@ -211,7 +203,7 @@ def _heads(
         nms_thresh=0.6,
         detections_per_img=detections,
         # A bin of an ordinary cell is about a pixel of the finest map.
-        mask_roi_pool=align(MASK_BINS, 1),
+        mask_roi_pool=PyramidAlign(MASK_BINS, 1, finest_px),
         mask_head=MaskRCNNHeads(channels, (mask_channels,) * 3, 1),
         mask_predictor=MaskRCNNPredictor(mask_channels, mask_channels, num_classes),
     )

@@ -2,6 +2,8 @@
 
 Deep Residual Learning for Image Recognition (He et al., arXiv:1512.03385), figure 5,
 left. Without the max-pooling of its stem: cells of 20 px would be left with 5 pixels.
+Where a block halves the resolution, its skip takes means of 2x2 pixels and forgets
+none (He et al., arXiv:1812.01187, figure 2c).
 """
 
 from __future__ import annotations
@@ -20,8 +22,8 @@ class ResidualBlock(nn.Module):
     Parameters
     ----------
     in_channels, out_channels : int
-    stride : int
-        Of the first convolution and of the 1x1.
+    stride : {1, 2}
+        Of the first convolution and of the skip.
     norm : {"batch", "group"}
     """
 
@@ -38,8 +40,11 @@ class ResidualBlock(nn.Module):
 
         self.first = conv(in_channels, 3, stride)
         self.second = conv(out_channels, 3, 1)
+        # A strided 1x1 convolution would skip three of four pixels. For 4 channels in
+        # the layout "channels last" torch 2.14 also writes beyond its memory there.
+        pool = nn.AvgPool2d(2) if stride == 2 else nn.Identity()
         same = stride == 1 and in_channels == out_channels
-        self.skip = nn.Identity() if same else conv(in_channels, 1, stride)
+        self.skip = pool if same else nn.Sequential(pool, conv(in_channels, 1, 1))
         self.act = nn.ReLU(inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:
