@@ -175,8 +175,8 @@ def foreground_map(
     shape : sequence of int
         Rows and columns of the window.
     seed_threshold : float
-        Score from which objects count in full; fainter ones count less, in
-        proportion.
+        Score above which objects count in full; fainter ones at most by half, in
+        proportion to their scores, so that alone they are no foreground.
 
     Returns
     -------
@@ -186,6 +186,7 @@ def foreground_map(
     result = np.zeros(tuple(shape), np.float32)
     for box, score, mask in zip(found.boxes, found.scores, found.masks, strict=True):
         window, probabilities = paste(mask, box, shape)
-        weight = min(1.0, float(score) / max(seed_threshold, 1e-6))
+        share = float(score) / max(seed_threshold, 1e-6)
+        weight = 1.0 if score > seed_threshold else 0.5 * share
         np.maximum(result[window], weight * probabilities, out=result[window])
     return result

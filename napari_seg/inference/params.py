@@ -35,10 +35,12 @@ class SegmentParams:
     batch: int = 0
     """Tiles computed at once; 0 chooses."""
     threshold: float | None = None
-    """Foreground probability above which a pixel belongs to an object, 0 to 1."""
+    """Foreground probability above which a pixel belongs to an object, 0 to 1; of a
+    detector that of the object's mask."""
     seed_threshold: float | None = None
     """Interior probability above which an object is started, 0 to 1. Higher splits
-    touching objects more readily."""
+    touching objects more readily. Of a detector the score above which an object
+    counts: higher leaves out doubtful ones."""
     min_size_px: float = 0.0
     """Smaller objects are dropped; area in image pixels."""
     link_z: bool = True

@@ -67,7 +67,8 @@ class Segmentation:
     findings: Findings | None = None
     """The objects that a detector found, of which labels are made; None otherwise."""
     scores: dict[int, float] = field(default_factory=dict)
-    """How sure a detector is of each object, 0..1, by id; empty otherwise."""
+    """How sure a detector is of each object, 0..1, by the id that the run gave it;
+    empty otherwise. See `iter_derive_scored` for labels made again."""
 
     @property
     def probabilities(self) -> NDArray[np.float32]:
@@ -131,7 +132,8 @@ class Segmentation:
         Parameters
         ----------
         threshold, seed_threshold : float
-            Foreground and interior probability.
+            Foreground and interior probability; of a detector mask probability and
+            score.
         min_size_px : float, optional
             Smallest area in image pixels.
         fill_holes : bool, optional

@@ -111,9 +111,9 @@ def test_nothing_found_is_nothing_painted():
 
 
 def test_foreground_is_the_best_mask_and_faint_objects_count_less():
-    objects = found((0, 0, 4, 4, 0.9), (0, 4, 4, 8, 0.25), (0, 2, 4, 6, 0.5))
+    objects = found((0, 0, 4, 4, 0.9), (0, 4, 4, 8, 0.25), (0, 2, 4, 6, 0.6))
     row = foreground_map(objects, (4, 10), 0.5)[0]
-    np.testing.assert_allclose(row, [1] * 6 + [0.5] * 2 + [0] * 2)
+    np.testing.assert_allclose(row, [1] * 6 + [0.25] * 2 + [0] * 2)
 
 
 def test_objects_move_and_join():
