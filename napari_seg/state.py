@@ -62,8 +62,9 @@ class Advanced:
     batch: int = 0
     """Tiles that go through the network at once. 0 lets the device decide."""
     seed_threshold: float = 0.5
-    """Probability an object's core must reach. Raise it if touching objects are
-    joined, lower it if faint objects are missed."""
+    """Probability an object's core must reach, or with a detector its score. Raise it
+    if touching objects are joined or doubtful ones found, lower it if faint objects
+    are missed."""
     link_z: bool = True
     """Give the parts of one object the same id in all planes of a stack."""
     tta: str = "none"

@@ -308,7 +308,7 @@ def test_models_are_added_renamed_and_removed(
 def test_models_lists_every_architecture(run: Run) -> None:
     done = run("models", "--json")
     names = {entry["name"]: entry for entry in json.loads(done.out)["models"]}
-    assert names["unet"]["kind"] == "architecture"
+    assert names["unet"]["kind"] == names["maskrcnn"]["kind"] == "architecture"
     assert "unet" in run("models").out
 
 
@@ -391,7 +391,10 @@ def test_weightmap_of_a_picture_is_refused(run: Run, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_train_writes_a_checkpoint_that_segments(run: Run, tmp_path: Path) -> None:
+@pytest.mark.parametrize("architecture", ["unet", "maskrcnn"])
+def test_train_writes_a_checkpoint_that_segments(
+    run: Run, tmp_path: Path, architecture: str
+) -> None:
     image, labels = discs()
     for kind, array in (("images", image), ("masks", labels.astype(np.uint16))):
         for name in ("a", "b"):
@@ -400,7 +403,7 @@ def test_train_writes_a_checkpoint_that_segments(run: Run, tmp_path: Path) -> No
             tifffile.imwrite(path, array)
     out = tmp_path / "own.safetensors"
     done = run(
-        "train", tmp_path / "set", "--out", out, "--architecture", "unet",
+        "train", tmp_path / "set", "--out", out, "--architecture", architecture,
         "--steps", 2, "--batch", 1, "--patch", 32, "--device", "cpu", "--json",
     )  # fmt: skip
     assert done.code == 0, done.err

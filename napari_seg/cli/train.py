@@ -42,7 +42,8 @@ def train(
         ),
     ] = None,
     architecture: Annotated[
-        str | None, typer.Option(help="Name from `napari-seg models` (unet).")
+        str | None,
+        typer.Option(help="unet or maskrcnn, see `napari-seg models` (unet)."),
     ] = None,
     init: Annotated[
         Path | None, typer.Option(help="Checkpoint to start from, by name or file.")
@@ -100,7 +101,7 @@ def train(
         ),
     ] = None,
     target: Annotated[
-        str | None, typer.Option(help="interior-border or foreground.")
+        str | None, typer.Option(help="interior-border or foreground (unet).")
     ] = None,
     w0: Annotated[
         float | None, typer.Option(min=0, help="Height of the border term (10).")

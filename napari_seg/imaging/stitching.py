@@ -97,6 +97,8 @@ class Stitcher:
     ----------
     next_id : int
         One above the largest id given so far.
+    given : ndarray of int32, shape (N + 1,)
+        What the objects 1..N of the block added last were called, 0 for none.
     """
 
     def __init__(
@@ -108,6 +110,7 @@ class Stitcher:
     ) -> None:
         self.labels = labels
         self.next_id = first_id
+        self.given = np.zeros(1, np.int32)
         self._row_edges = sorted({b.core[0].start for b in blocks})
         self._column_edges = sorted({b.core[1].start for b in blocks})
         self._is_done = np.zeros(len(blocks), bool)
@@ -134,9 +137,10 @@ class Stitcher:
         is_late = self._is_done[self._owners(objects.anchors)]
         is_wanted = objects.is_large | (~objects.is_cut & (is_own | is_late))
         self._is_done[block.index] = True
+        self.given = np.zeros(len(is_wanted), np.int32)
         if not is_wanted[1:].any():
             return None
-        ids = self._decide(block, local, objects.is_large, is_wanted)
+        ids = self.given = self._decide(block, local, objects.is_large, is_wanted)
         return self._paint(block, local, ids, objects.is_large)
 
     def _owners(self, anchors: NDArray[np.int64]) -> NDArray[np.int64]:

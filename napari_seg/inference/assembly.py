@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,11 +14,12 @@ from napari_seg.imaging.stitching import Block, Stitcher, Window, plan_blocks
 if TYPE_CHECKING:
     from napari_seg.imaging.linking import UnionFind
     from napari_seg.imaging.tiling import Tile
+    from napari_seg.inference.decoding import Decoder
 
 Probabilities = NDArray[np.float32]
 Labels = NDArray[np.int32]
-Decode = Callable[[Probabilities], Labels]
-_CORE_PX = 320
+CORE_PX = 320
+"""Longest side of a block's core, in network pixels."""
 
 
 class TileStore:
@@ -109,8 +110,8 @@ class PlaneAssembler:
         The plane of the result, written in place; zero at the start.
     network_shape : tuple of int
         Rows and columns in the resolution of the network.
-    decode : callable
-        Probabilities (K, rows, columns) to labels 1..N.
+    decoder : Decoder
+        Turns what is known of a block into labels.
     threshold : float
         Foreground probability of an outline.
     halo_px : int
@@ -121,23 +122,30 @@ class PlaneAssembler:
         Smallest id to give.
     groups : UnionFind, optional
         Receives ids that are parts of one object.
+
+    Attributes
+    ----------
+    scores : dict of int to float
+        Of the objects painted so far, where the decoder gives scores; the best of
+        the parts of an object.
     """
 
     def __init__(
         self,
         labels: Labels,
         network_shape: tuple[int, int],
-        decode: Decode,
+        decoder: Decoder,
         *,
         threshold: float,
         halo_px: int,
-        core_px: int = _CORE_PX,
+        core_px: int = CORE_PX,
         first_id: int = 1,
         groups: UnionFind | None = None,
     ) -> None:
         self.blocks = plan_blocks(network_shape, max(core_px, 2 * halo_px), halo_px)
         self._labels = labels
-        self._decode = decode
+        self._decoder = decoder
+        self.scores: dict[int, float] = {}
         self._threshold = threshold
         self._axes = plan_axes(network_shape, labels.shape)
         self._is_direct = labels.shape == tuple(network_shape)
@@ -164,7 +172,10 @@ class PlaneAssembler:
         tuple of slice or None
             Rows and columns of the labels that changed, at image resolution.
         """
-        changed = self._stitcher.add(block, self._decode(probabilities))
+        local, scores = self._decoder.decode(block, probabilities)
+        changed = self._stitcher.add(block, local)
+        if scores is not None:
+            self._keep_scores(scores.tolist())
         if changed is None or self._is_direct:
             return changed
         window = self._image_window(changed, block)
@@ -178,12 +189,18 @@ class PlaneAssembler:
         )
         self._labels[window] = resample_labels(
             self._stitcher.labels[tuple(spans)],
-            1 - probabilities[0, rows, columns],
+            self._decoder.foreground(block, probabilities)[rows, columns],
             self._axes,
             window,
             threshold=self._threshold,
         )
         return window
+
+    def _keep_scores(self, scores: list[float]) -> None:
+        # Objects that vanished after they were scored may be missing at the end.
+        for name, score in zip(self._stitcher.given.tolist(), scores, strict=False):
+            if name:
+                self.scores[name] = max(score, self.scores.get(name, 0.0))
 
     def _image_window(self, changed: Window, block: Block) -> Window:
         rows, columns = (

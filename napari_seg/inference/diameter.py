@@ -12,6 +12,7 @@ from napari_seg.inference.scout import Scout, Sighting, best_sighting
 from napari_seg.types import Progress
 
 if TYPE_CHECKING:
+    from napari_seg.inference.detector import Detector
     from napari_seg.inference.params import SegmentParams
     from napari_seg.inference.predictor import Predictor
     from napari_seg.inference.reader import ImageReader
@@ -22,7 +23,10 @@ ZOOMS = (1.0, 0.5, 0.25, 0.125, 2.0)
 
 
 def iter_diameter(
-    reader: ImageReader, predictor: Predictor, card: Card, params: SegmentParams
+    reader: ImageReader,
+    predictor: Predictor | Detector,
+    card: Card,
+    params: SegmentParams,
 ) -> Generator[Progress, None, tuple[float, str]]:
     """Decide on the object diameter.
 
@@ -30,7 +34,7 @@ def iter_diameter(
     ----------
     reader : ImageReader
         The image.
-    predictor : Predictor
+    predictor : Predictor or Detector
         The network.
     card : Card
         At what size the network was trained.
@@ -86,7 +90,7 @@ def _pixel_um(reader: ImageReader, spacing: tuple[float, ...]) -> float:
 
 
 def iter_estimate(
-    reader: ImageReader, predictor: Predictor, card: Card
+    reader: ImageReader, predictor: Predictor | Detector, card: Card
 ) -> Generator[Progress, None, float | None]:
     """Estimate the object diameter from a look at a small part at several zooms.
 

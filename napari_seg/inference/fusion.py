@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -25,7 +26,9 @@ def fuse_for_inference(network: nn.Module, example: Tensor) -> nn.Module:
     Parameters
     ----------
     network : nn.Module
-        Left as it is.
+        Left as it is. If it has an attribute `fusible`, the name of the part that
+        takes the image, only that part is rewritten: what detectors make of its
+        feature maps is a matter of all or nothing, and cannot be compared.
     example : Tensor
         Small legal input.
 
@@ -36,6 +39,10 @@ def fuse_for_inference(network: nn.Module, example: Tensor) -> nn.Module:
     """
     plain = copy.deepcopy(network).eval()
     plain.requires_grad_(False)
+    part = getattr(network, "fusible", None)
+    if part is not None:
+        _replace(plain, part, fuse_for_inference(plain.get_submodule(part), example))
+        return plain
     with torch.inference_mode():
         pairs, expected = _trace(plain, example)
     if not pairs:
@@ -49,7 +56,7 @@ def fuse_for_inference(network: nn.Module, example: Tensor) -> nn.Module:
         _replace(fused, conv_name, merged)
         _replace(fused, norm_name, nn.Identity())
     with torch.inference_mode():
-        found = fused(example)["out"]
+        found = _flat(fused(example))
     scale = float(expected.abs().max()) + 1e-6
     if float((found - expected).abs().max()) > _TOLERANCE * scale:
         return plain
@@ -80,7 +87,7 @@ def _trace(network: nn.Module, example: Tensor) -> tuple[list[tuple[str, str]], 
         if isinstance(module, _CONVOLUTIONS + _NORMS)
     ]
     try:
-        output: Tensor = network(example)["out"]
+        output = _flat(network(example))
     finally:
         for handle in handles:
             handle.remove()
@@ -91,6 +98,11 @@ def _trace(network: nn.Module, example: Tensor) -> tuple[list[tuple[str, str]], 
         if calls[conv] == calls[norm] == readers[conv] == 1
     ]
     return unique, output
+
+
+def _flat(outputs: Mapping[str, Tensor]) -> Tensor:
+    """Return all numbers of all outputs in a row."""
+    return torch.cat([value.flatten() for value in outputs.values()])
 
 
 def _replace(network: nn.Module, name: str, module: nn.Module) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections import deque
-from collections.abc import Generator, Iterable, Iterator
-from typing import TYPE_CHECKING
+from abc import ABC, abstractmethod
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,35 +17,58 @@ from napari_seg.imaging.axes import (
     spatial_axes,
     spatial_shape,
 )
-from napari_seg.imaging.instances import InstanceParams, probabilities_to_labels
+from napari_seg.imaging.instances import InstanceParams
 from napari_seg.imaging.linking import UnionFind
 from napari_seg.imaging.rescale import snap_zoom, zoomed_size
-from napari_seg.imaging.tiling import plan_tiles
-from napari_seg.inference.assembly import PlaneAssembler, TileStore
+from napari_seg.inference.assembly import CORE_PX, PlaneAssembler
 from napari_seg.inference.planes import order_planes, plane_of, region_of
 from napari_seg.inference.result import Segmentation
 from napari_seg.inference.room import make_room
-from napari_seg.inference.view import PlaneView, view_plane
 from napari_seg.types import Progress
 
 if TYPE_CHECKING:  # torch must not be loaded by opening a panel
     from numpy.typing import NDArray
 
     from napari_seg.imaging.stitching import Block
+    from napari_seg.inference.decoding import Decoder, Findings
     from napari_seg.inference.params import SegmentParams
-    from napari_seg.inference.predictor import Predictor
     from napari_seg.inference.reader import ImageReader
+    from napari_seg.inference.resident import Resident
     from napari_seg.models.card import Card
     from napari_seg.models.checkpoint import Checkpoint
 
 
-class Job:
-    """One image on its way through the network."""
+class Job(ABC):
+    """One image on its way through a network, whatever its kind.
+
+    Parameters
+    ----------
+    reader : ImageReader
+        The image.
+    predictor : Resident
+        The network, where it runs.
+    checkpoint : Checkpoint
+        What the network is.
+    params : SegmentParams
+    diameter : float
+        Of the objects, in image pixels.
+
+    Attributes
+    ----------
+    labels : ndarray of int32
+        The result, filled plane by plane.
+    groups : UnionFind
+        Ids in it that are parts of one object.
+    scores : dict of int to float
+        Of its objects, by id, if the network gives any.
+    findings : Findings or None
+        The objects before they were painted, if the network finds objects.
+    """
 
     def __init__(
         self,
         reader: ImageReader,
-        predictor: Predictor,
+        predictor: Resident,
         checkpoint: Checkpoint,
         params: SegmentParams,
         diameter: float,
@@ -60,12 +83,13 @@ class Job:
         self.axes = spatial_axes(reader.axes)
         self.labels = np.zeros(spatial_shape(reader.axes, reader.image.shape), np.int32)
         self.groups = UnionFind()
+        self.scores: dict[int, float] = {}
+        self.findings: Findings | None = None
+        self.core = CORE_PX
         self.halo = min(128, max(32, math.ceil(2 * card.object_diameter_px) + 8))
         self.instances = _instance_params(card, params, self.zoom)
         rows, columns = (zoomed_size(n, self.zoom) for n in reader.plane_shape)
         self.shape = (rows, columns)
-        self.geometry = predictor.geometry(self.shape, params.tile_px)
-        self.tiles = plan_tiles(self.shape, self.geometry)
         self.kept = self._allocate() if params.keep_probabilities else None
         self._next_id = 1
         self._done = {"predict": 0, "instances": 0}
@@ -78,63 +102,51 @@ class Job:
         focus = self._focus
         for plane in self.planes:
             spot = focus[1] if focus and plane == focus[0] else None
-            yield from self._iter_plane(plane, spot)
+            assembler = PlaneAssembler(
+                plane_of(self.labels, self.axes, plane),
+                self.shape,
+                self._decoder(plane),
+                threshold=self.instances.threshold,
+                halo_px=self.halo,
+                core_px=self.core,
+                first_id=self._next_id,
+                groups=self.groups,
+            )
+            yield from self._iter_plane(plane, assembler, spot)
+            self._next_id = assembler.next_id
+            self.scores |= assembler.scores
 
+    @abstractmethod
+    def _decoder(self, plane: PlaneIndex) -> Decoder:
+        """Return what turns the blocks of a plane into labels."""
+
+    @abstractmethod
     def _iter_plane(
-        self, plane: PlaneIndex, spot: tuple[float, float] | None
+        self,
+        plane: PlaneIndex,
+        assembler: PlaneAssembler,
+        spot: tuple[float, float] | None,
     ) -> Generator[Progress, None, None]:
-        classes, instances = self.checkpoint.card.classes, self.instances
-        assembler = PlaneAssembler(
-            plane_of(self.labels, self.axes, plane),
-            self.shape,
-            lambda p: probabilities_to_labels(p, classes, instances),
-            threshold=instances.threshold,
-            halo_px=self.halo,
-            first_id=self._next_id,
-            groups=self.groups,
-        )
-        store = TileStore(self.tiles, assembler.blocks, self._kept_of(plane))
-        pending = deque(_by_distance(assembler.blocks, spot))
-        view = view_plane(self.reader, plane, self.zoom)
-        for batch in self._batches(store, pending, spot):
-            self._predict(store, view, batch)
-            yield self._progress("predict", len(self.tiles), len(batch))
-            while pending and store.is_ready(pending[0]):
-                block = pending.popleft()
-                window = assembler.add(block, store.take(block))
-                region = window and region_of(self.labels, self.axes, plane, window)
-                step = self._progress("instances", len(assembler.blocks), 1)
-                yield dataclasses.replace(step, region=region)
-        self._next_id = assembler.next_id
+        """Run the network over a plane, and add each block that is complete.
+
+        `spot` is the place in network pixels that comes first.
+        """
+
+    def _add(
+        self,
+        plane: PlaneIndex,
+        assembler: PlaneAssembler,
+        block: Block,
+        probabilities: NDArray[np.float32],
+    ) -> Progress:
+        window = assembler.add(block, probabilities)
+        region = window and region_of(self.labels, self.axes, plane, window)
+        step = self._progress("instances", len(assembler.blocks), 1)
+        return dataclasses.replace(step, region=region)
 
     def _progress(self, stage: str, per_plane: int, done: int) -> Progress:
         self._done[stage] += done
         return Progress(stage, self._done[stage], per_plane * len(self.planes))
-
-    def _batches(
-        self,
-        store: TileStore,
-        blocks: Iterable[Block],
-        spot: tuple[float, float] | None,
-    ) -> Iterator[list[int]]:
-        """Yield tiles in the order in which the blocks need them."""
-        order: dict[int, None] = {}
-        for block in blocks:
-            needed = store.needs[block.index].tolist()
-            if spot is not None:
-                needed.sort(key=lambda i: _distance(self.tiles[i].write, spot))
-            order.update(dict.fromkeys(needed))
-        queue = list(order)
-        while queue:
-            # Asked anew each time: the predictor lowers it when memory runs out.
-            size = self.predictor.batch
-            yield queue[:size]
-            del queue[:size]
-
-    def _predict(self, store: TileStore, view: PlaneView, batch: list[int]) -> None:
-        found = self.predictor.predict_tiles(view, [self.tiles[i] for i in batch])
-        for i, (_, probabilities) in zip(batch, found, strict=True):
-            store.put(i, probabilities)
 
     def _place_focus(self) -> tuple[PlaneIndex, tuple[float, float]] | None:
         """Return the focus as a plane and a place in network pixels."""
@@ -164,6 +176,10 @@ class Job:
         part: NDArray[np.float32] = self.kept[(slice(None), *leading)]
         return part
 
+    @abstractmethod
+    def _tiling(self) -> dict[str, Any]:
+        """Return what the provenance keeps of how the plane was cut up."""
+
     def result(self, origin: str, seconds: float) -> Segmentation:
         """Return the finished segmentation with its provenance."""
         card = self.checkpoint.card
@@ -178,8 +194,7 @@ class Job:
             "diameter_px": self.diameter,
             "diameter_origin": origin,
             "zoom": self.zoom,
-            "tile_px": [g.tile for g in self.geometry],
-            "overlap_px": [g.overlap for g in self.geometry],
+            **self._tiling(),
             "instances": dataclasses.asdict(self.instances),
             "device": self.predictor.device.name,
             "device_reason": self.predictor.device.reason,
@@ -197,6 +212,8 @@ class Job:
             self.halo,
             card.smallest_px,
             self.reader,
+            self.findings,
+            self.scores,
         )
 
 
@@ -209,7 +226,7 @@ def _instance_params(card: Card, params: SegmentParams, zoom: float) -> Instance
     )
 
 
-def _distance(window: tuple[slice, ...], spot: tuple[float, float]) -> float:
+def distance(window: tuple[slice, ...], spot: tuple[float, float]) -> float:
     """Return how far a place lies outside a window, then from its middle."""
     outside = [
         max(s.start - p, p - s.stop, 0.0) for s, p in zip(window, spot, strict=True)
@@ -220,7 +237,8 @@ def _distance(window: tuple[slice, ...], spot: tuple[float, float]) -> float:
     return max(outside) + 1e-6 * max(centre)
 
 
-def _by_distance(blocks: list[Block], spot: tuple[float, float] | None) -> list[Block]:
+def by_distance(blocks: list[Block], spot: tuple[float, float] | None) -> list[Block]:
+    """Return blocks, those nearest a spot first."""
     if spot is None:
         return list(blocks)
-    return sorted(blocks, key=lambda b: _distance(b.core, spot))
+    return sorted(blocks, key=lambda b: distance(b.core, spot))

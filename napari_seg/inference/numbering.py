@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from itertools import pairwise
 
 import numpy as np
@@ -25,7 +25,7 @@ Labels = NDArray[np.int32]
 
 def iter_number(
     labels: Labels, axes: str, groups: UnionFind, *, link_z: bool
-) -> Generator[Progress, None, None]:
+) -> Generator[Progress, None, NDArray[np.int32]]:
     """Link and renumber a stack in place, with only a few planes in hand.
 
     Parameters
@@ -43,6 +43,11 @@ def iter_number(
     ------
     Progress
         Stage ``"link"``; regions are planes whose ids changed.
+
+    Returns
+    -------
+    ndarray of int32
+        The table that turned old ids into new ones.
     """
     planes = list(iter_planes(axes, labels.shape))
     pairs = [p for frame in frames(axes, labels.shape) for p in pairwise(frame)]
@@ -60,9 +65,22 @@ def iter_number(
     table = dense_lut(ids, groups)
     if is_identity(table, ids):
         yield Progress("link", total, total)
-        return
+        return table
     for plane in planes:
         renumber(plane_of(labels, axes, plane), table)
         done += 1
         index = plane_selection(axes, plane)
         yield Progress("link", done, total, Region(index, labels[index]))
+    return table
+
+
+def renumber_scores(
+    scores: Mapping[int, float], table: NDArray[np.int32]
+) -> dict[int, float]:
+    """Give scores the ids that `iter_number` gave; of joined objects the best."""
+    found: dict[int, float] = {}
+    for old, score in scores.items():
+        new = int(table[old]) if old < len(table) else 0
+        if new:
+            found[new] = max(score, found.get(new, 0.0))
+    return dict(sorted(found.items()))

@@ -42,10 +42,12 @@ class SegmentParams:
     """Test-time augmentation: probabilities are averaged over orientations of each
     tile. ``flips`` takes 4 times as long, ``all`` (with quarter turns) 8 times."""
     threshold: float | None = None
-    """Foreground probability above which a pixel belongs to an object, 0 to 1."""
+    """Foreground probability above which a pixel belongs to an object, 0 to 1; of a
+    detector that of the object's mask."""
     seed_threshold: float | None = None
     """Interior probability above which an object is started, 0 to 1. Higher splits
-    touching objects more readily."""
+    touching objects more readily. Of a detector the score above which an object
+    counts: higher leaves out doubtful ones."""
     min_size_px: float = 0.0
     """Smaller objects are dropped; area in image pixels."""
     link_z: bool = True

@@ -1,16 +1,18 @@
-"""Probabilities of tiles: the network, its device and the memory policy."""
+"""Probabilities of tiles, in steps as large as the memory allows."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from types import TracebackType
+from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from napari_seg.errors import CheckpointError, DeviceError
+from napari_seg.errors import CheckpointError
+from napari_seg.imaging.instances import InstanceParams, probabilities_to_labels
 from napari_seg.imaging.tiling import (
     Geometry,
     Slices,
@@ -19,9 +21,12 @@ from napari_seg.imaging.tiling import (
     plan_tiles,
 )
 from napari_seg.inference.device import Device, is_out_of_memory
-from napari_seg.inference.fusion import fuse_for_inference
+from napari_seg.inference.resident import Resident
 from napari_seg.inference.view import Readable, TileView
 from napari_seg.models.averaged import ORIENTATIONS, Averaged
+
+if TYPE_CHECKING:
+    from napari_seg.models.card import Card
 
 Array = NDArray[np.float32]
 OVERLAP_PX = 32
@@ -29,11 +34,12 @@ OVERLAP_PX = 32
 RIM_PX = 16
 """Mirrored pixels that a padded network sees beyond the edges of the image."""
 _SMALLEST_TILE_PX = 32
+_LOOK_PX = 256
 _ALL = slice(None)
 _AUTO_BATCH = {"cpu": 1, "mps": 4, "cuda": 16}
 
 
-class Predictor:
+class Predictor(Resident):
     """Runs a network on tiles, with as little memory as the device has.
 
     Parameters
@@ -60,54 +66,16 @@ class Predictor:
         batch: int = 0,
         tta: str = "none",
     ) -> None:
-        self.device = device
-        self.divisor = int(getattr(network, "divisor", 1))
-        self.margin = int(getattr(network, "margin", 0))
-        self._input_size = getattr(network, "input_size", None)
+        super().__init__(
+            network,
+            device,
+            in_channels=in_channels,
+            wrap=None if tta == "none" else partial(_turned, tta),
+        )
         kind = device.name.split(":")[0]
         self.batch = batch or _AUTO_BATCH.get(kind, 1)
         self._tile_limit: int | None = None
         self._autocast = kind == "cuda"
-        side = self.legal_size(1)
-        seeded = torch.Generator().manual_seed(0)
-        example = torch.rand(1, in_channels, side, side, generator=seeded)
-        home = next((p.device for p in network.parameters()), torch.device("cpu"))
-        fused = fuse_for_inference(network, example.to(home))
-        if tta != "none":
-            fused = Averaged([fused], ORIENTATIONS[tta])
-        try:
-            moved = fused.to(device.name)
-        except RuntimeError as error:
-            if not is_out_of_memory(error):
-                raise
-            raise self._exhausted("the network does not fit") from error
-        # Channels last is the layout the convolution kernels work in.
-        self._network: nn.Module = moved.to(memory_format=torch.channels_last)
-
-    def __enter__(self) -> Predictor:
-        """Return the predictor itself."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Give the memory of the device back."""
-        self.close()
-
-    def close(self) -> None:
-        """Drop the copy of the network and what torch keeps in reserve for it."""
-        self._network = nn.Identity()
-        self._release()
-
-    def legal_size(self, at_least: int) -> int:
-        """Return the shortest input length the network takes from `at_least` on."""
-        if self._input_size is not None:
-            return int(self._input_size(at_least))
-        size = max(at_least, 2 * self.margin + self.divisor)
-        return size + (self.margin - size) % self.divisor
 
     def geometry(
         self,
@@ -149,6 +117,37 @@ class Predictor:
             for size in shape
         )
         return rows, columns
+
+    def look(
+        self, part: Readable, shape: tuple[int, int], card: Card
+    ) -> tuple[NDArray[np.int32], Array]:
+        """Segment a small image at once.
+
+        Parameters
+        ----------
+        part : object with `read`
+            The image.
+        shape : tuple of int
+            Its rows and columns.
+        card : Card
+            Classes and thresholds.
+
+        Returns
+        -------
+        labels : ndarray of int32, shape (rows, columns)
+        certainty : ndarray of float32, same shape
+            How far the network is from undecided, 0..1.
+        """
+        result: Array | None = None
+        for tile in plan_tiles(shape, self.geometry(shape, _LOOK_PX)):
+            _, found = next(self.predict_tiles(part, [tile]))
+            if result is None:
+                result = np.empty((len(found), *shape), np.float32)
+            result[(slice(None), *tile.write)] = found
+        assert result is not None  # a plan has at least one tile
+        params = InstanceParams(card.threshold, card.seed_threshold)
+        labels = probabilities_to_labels(result, card.classes, params)
+        return labels, np.abs(1 - 2 * result[0])
 
     def predict_tiles(
         self, view: Readable, tiles: Sequence[Tile]
@@ -270,14 +269,6 @@ class Predictor:
             raise self._exhausted(f"one tile of {side} px does not fit")
         self._tile_limit = half
 
-    def _exhausted(self, found: str) -> DeviceError:
-        remedy = "Choose the device 'cpu', or close other programs that use it"
-        if self.device.name == "cpu":
-            remedy = "Close other programs, or choose a smaller tile"
-        return DeviceError(
-            f"The device {self.device.name} ran out of memory", found, remedy
-        )
-
     def _predict_split(self, image: Array) -> Array:
         """Predict one tile from smaller ones."""
         shape = [n - 2 * self.margin for n in image.shape[1:]]
@@ -296,8 +287,6 @@ class Predictor:
         assert result is not None  # a plan has at least one tile
         return result
 
-    def _release(self) -> None:
-        if self.device.name.startswith("cuda"):
-            torch.cuda.empty_cache()
-        elif self.device.name == "mps":
-            torch.mps.empty_cache()
+
+def _turned(tta: str, network: nn.Module) -> nn.Module:
+    return Averaged([network], ORIENTATIONS[tta])

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 from napari_seg.imaging.adoption import adopt_outlines
 from napari_seg.imaging.axes import PlaneIndex, axis_size, plane_selection
-from napari_seg.imaging.instances import InstanceParams, probabilities_to_labels
 from napari_seg.imaging.objects import next_free_id
 from napari_seg.imaging.rescale import plan_axes, resample_labels
 from napari_seg.inference.planes import is_transposed
 from napari_seg.inference.refinement import iter_refine_plane
 
 if TYPE_CHECKING:
+    from napari_seg.imaging.instances import InstanceParams
     from napari_seg.imaging.stitching import Window
     from napari_seg.inference.crf import CrfSolver
     from napari_seg.inference.result import Segmentation
@@ -111,7 +111,7 @@ def iter_relabel(
     yield from iter_refine_plane(segmentation, solver, place.plane, refined, read)
 
     def decode(part: NDArray[np.float32]) -> Labels:
-        decoded = probabilities_to_labels(part, segmentation.classes, instances)
+        decoded = segmentation.decode_window(place.plane, read, part, instances)
         found = resample_labels(
             decoded[inner],
             1 - part[0][inner],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,8 +14,15 @@ from napari_seg.imaging.axes import PlaneIndex, iter_planes, plane_selection
 from napari_seg.imaging.instances import InstanceParams, probabilities_to_labels
 from napari_seg.imaging.linking import UnionFind
 from napari_seg.imaging.rescale import plan_axes, resample, resample_plane
-from napari_seg.inference.assembly import PlaneAssembler
-from napari_seg.inference.numbering import iter_number
+from napari_seg.inference.assembly import CORE_PX, PlaneAssembler
+from napari_seg.inference.decoding import (
+    Decoder,
+    DenseDecoder,
+    DetectionDecoder,
+    Findings,
+    decode_window,
+)
+from napari_seg.inference.numbering import iter_number, renumber_scores
 from napari_seg.inference.planes import (
     is_transposed,
     order_planes,
@@ -26,6 +33,7 @@ from napari_seg.types import Progress
 
 if TYPE_CHECKING:
     from napari_seg.imaging.deltas import Box
+    from napari_seg.imaging.stitching import Window
     from napari_seg.inference.reader import ImageReader
 
 Labels = NDArray[np.int32]
@@ -56,6 +64,11 @@ class Segmentation:
     """Smaller finds are dirt to this model; area in network pixels."""
     reader: ImageReader | None = None
     """The image as the network saw it, for what looks at both; None if not at hand."""
+    findings: Findings | None = None
+    """The objects that a detector found, of which labels are made; None otherwise."""
+    scores: dict[int, float] = field(default_factory=dict)
+    """How sure a detector is of each object, 0..1, by the id that the run gave it;
+    empty otherwise. See `iter_derive_scored` for labels made again."""
 
     @property
     def probabilities(self) -> NDArray[np.float32]:
@@ -119,7 +132,8 @@ class Segmentation:
         Parameters
         ----------
         threshold, seed_threshold : float
-            Foreground and interior probability.
+            Foreground and interior probability; of a detector mask probability and
+            score.
         min_size_px : float, optional
             Smallest area in image pixels.
         fill_holes : bool, optional
@@ -127,6 +141,43 @@ class Segmentation:
         """
         smallest = max(min_size_px * self.zoom**2, self.smallest_px)
         return InstanceParams(threshold, seed_threshold, smallest, fill_holes)
+
+    @property
+    def is_refined(self) -> bool:
+        """Whether the probabilities were changed after the network gave them."""
+        return "crf" in self.provenance
+
+    def decoder(self, plane: PlaneIndex, instances: InstanceParams) -> Decoder:
+        """Return what turns the blocks of a plane into labels."""
+        if self.findings is None:
+            return DenseDecoder(self.classes, instances)
+        found = self.findings.planes[plane]
+        return DetectionDecoder(found, instances, self.is_refined)
+
+    def decode_window(
+        self,
+        plane: PlaneIndex,
+        window: Window,
+        probabilities: NDArray[np.float32],
+        instances: InstanceParams,
+    ) -> Labels:
+        """Make labels of a window from probabilities that may have been refined.
+
+        Parameters
+        ----------
+        plane : PlaneIndex
+        window : tuple of slice
+            Rows and columns in the resolution of the network.
+        probabilities : ndarray of float32, shape (K, rows, columns)
+            Of the window.
+        instances : InstanceParams
+        """
+        if self.findings is None:
+            return probabilities_to_labels(probabilities, self.classes, instances)
+        shape = self.probabilities_of(plane).shape[1:]
+        foreground = 1 - probabilities[0]
+        where = (plane, shape, window)
+        return decode_window(self.findings, *where, foreground, instances)
 
     def kept(self) -> NDArray[np.float32]:
         """Return `network_probabilities`, or raise ImageError if there are none."""
@@ -145,7 +196,7 @@ def iter_derive(
     link_z: bool = True,
     focus: PlaneIndex | None = None,
 ) -> Generator[Progress, None, Labels]:
-    """Make labels again from the kept probabilities, without the network.
+    """Make labels again from what was kept, without the network.
 
     Parameters
     ----------
@@ -168,10 +219,26 @@ def iter_derive(
     ndarray of int32
         Shape of ``segmentation.labels``.
     """
+    derive = iter_derive_scored(
+        segmentation, instance_params, link_z=link_z, focus=focus
+    )
+    labels, _ = yield from derive
+    return labels
+
+
+def iter_derive_scored(
+    segmentation: Segmentation,
+    instance_params: InstanceParams,
+    *,
+    link_z: bool = True,
+    focus: PlaneIndex | None = None,
+) -> Generator[Progress, None, tuple[Labels, dict[int, float]]]:
+    """Make labels as `iter_derive` does, with the scores of a detector's objects."""
     axes = segmentation.axes
     labels = np.zeros(segmentation.labels.shape, np.int32)
     groups = UnionFind()
-    classes = segmentation.classes
+    scores: dict[int, float] = {}
+    found = segmentation.findings
     planes = order_planes(axes, labels.shape, focus)
     done, total, next_id = 0, 0, 1
     for plane in planes:
@@ -179,9 +246,10 @@ def iter_derive(
         assembler = PlaneAssembler(
             plane_of(labels, axes, plane),
             probabilities.shape[1:],
-            lambda p: probabilities_to_labels(p, classes, instance_params),
+            segmentation.decoder(plane, instance_params),
             threshold=instance_params.threshold,
             halo_px=segmentation.halo_px,
+            core_px=CORE_PX if found is None else found.core_px,
             first_id=next_id,
             groups=groups,
         )
@@ -193,5 +261,6 @@ def iter_derive(
             region = window and region_of(labels, axes, plane, window)
             yield Progress("instances", done, total, region)
         next_id = assembler.next_id
-    yield from iter_number(labels, axes, groups, link_z=link_z)
-    return labels
+        scores |= assembler.scores
+    table = yield from iter_number(labels, axes, groups, link_z=link_z)
+    return labels, renumber_scores(scores, table)

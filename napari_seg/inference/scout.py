@@ -12,11 +12,10 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_seg.imaging.axes import PlaneIndex, iter_planes
-from napari_seg.imaging.instances import InstanceParams, probabilities_to_labels
-from napari_seg.imaging.tiling import plan_tiles
 from napari_seg.inference.view import PlaneView, view_plane
 
 if TYPE_CHECKING:
+    from napari_seg.inference.detector import Detector
     from napari_seg.inference.predictor import Predictor
     from napari_seg.inference.reader import ImageReader
     from napari_seg.models.card import Card
@@ -100,13 +99,15 @@ class Scout:
     ----------
     reader : ImageReader
         The image.
-    predictor : Predictor
+    predictor : Predictor or Detector
         The network.
     card : Card
         Classes, thresholds, trained diameter.
     """
 
-    def __init__(self, reader: ImageReader, predictor: Predictor, card: Card) -> None:
+    def __init__(
+        self, reader: ImageReader, predictor: Predictor | Detector, card: Card
+    ) -> None:
         self._reader = reader
         self._predictor = predictor
         self._card = card
@@ -142,8 +143,10 @@ class Scout:
         for plane, activity in list(self._activity.items())[:parts]:
             view = view_plane(self._reader, plane, zoom)
             window = _busiest(activity, view.shape)
-            found = self._predict(view, window)
-            sizes, certain = self._measure(found)
+            shape = (window[0].stop - window[0].start, window[1].stop - window[1].start)
+            part = _Part(view, window)
+            labels, certainty = self._predictor.look(part, shape, self._card)
+            sizes, certain = self._measure(labels, certainty)
             diameters += sizes
             certainties += certain
         if not diameters:
@@ -155,45 +158,18 @@ class Scout:
             float(np.mean(certainties)),
         )
 
-    def _predict(
-        self, view: PlaneView, window: tuple[slice, slice]
-    ) -> NDArray[np.float32]:
-        shape = tuple(s.stop - s.start for s in window)
-        geometry = self._predictor.geometry(shape, _PART_PX)
-        result: NDArray[np.float32] | None = None
-        part = _Part(view, window)
-        for tile in plan_tiles(shape, geometry):
-            _, found = next(self._predictor.predict_tiles(part, [tile]))
-            if result is None:
-                result = np.empty((len(found), *shape), np.float32)
-            result[(slice(None), *tile.write)] = found
-        assert result is not None  # a plan has at least one tile
-        return result
-
     def _measure(
-        self, probabilities: NDArray[np.float32]
+        self, labels: NDArray[np.int32], certainty: NDArray[np.float32]
     ) -> tuple[list[float], list[float]]:
         """Return diameters (network pixels) and certainties of the whole objects."""
-        card = self._card
-        params = InstanceParams(card.threshold, card.seed_threshold)
-        labels = probabilities_to_labels(probabilities, card.classes, params)
         areas = np.bincount(labels.ravel()).astype(float)
         diameters = np.sqrt(4 * areas / math.pi)
-        is_whole = diameters > _SMALLEST * card.object_diameter_px
+        is_whole = diameters > _SMALLEST * self._card.object_diameter_px
         is_whole[0] = False
         is_whole[_cut_ids(labels)] = False
-        certainty = _certainty(probabilities, labels, len(areas))
-        return diameters[is_whole].tolist(), certainty[is_whole].tolist()
-
-
-def _certainty(
-    probabilities: NDArray[np.float32], labels: NDArray[np.int32], count: int
-) -> NDArray[np.float64]:
-    """Mean over each object of how far the network is from undecided."""
-    decided = np.abs(1 - 2 * probabilities[0])
-    sums = np.bincount(labels.ravel(), decided.ravel(), count)
-    means: NDArray[np.float64] = sums / np.maximum(np.bincount(labels.ravel()), 1)
-    return means
+        sums = np.bincount(labels.ravel(), certainty.ravel(), len(areas))
+        means = sums / np.maximum(areas, 1)
+        return diameters[is_whole].tolist(), means[is_whole].tolist()
 
 
 def _cut_ids(labels: NDArray[np.int32]) -> NDArray[np.int32]:

@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from napari_seg.errors import AxesError, CheckpointError
 from napari_seg.imaging.axes import spatial_axes
 from napari_seg.imaging.instances import InstanceParams
-from napari_seg.inference.job import Job
-from napari_seg.inference.numbering import iter_number
+from napari_seg.inference.numbering import iter_number, renumber_scores
 from napari_seg.inference.params import SegmentParams
 from napari_seg.inference.reader import ImageReader, open_image
-from napari_seg.inference.result import Segmentation, iter_derive
+from napari_seg.inference.result import (
+    Segmentation,
+    iter_derive,
+    iter_derive_scored,
+)
 from napari_seg.types import Progress, run
 
 if TYPE_CHECKING:  # torch must not be loaded by opening a panel
@@ -100,7 +103,7 @@ def iter_segment(
     """
     from napari_seg.inference.device import choose_device
     from napari_seg.inference.diameter import iter_diameter
-    from napari_seg.inference.predictor import Predictor
+    from napari_seg.inference.engine import make_job, open_predictor
 
     params = params or SegmentParams()
     params.check()
@@ -113,17 +116,16 @@ def iter_segment(
     device = choose_device(params.device)
     yield Progress("load", 1, 1, message=device.reason)
     card = checkpoint.card
-    with Predictor(
-        checkpoint.network,
-        device,
-        in_channels=card.in_channels,
-        batch=params.batch,
-        tta=params.tta,
+    with open_predictor(
+        checkpoint, device, batch=params.batch, tta=params.tta
     ) as predictor:
         diameter, origin = yield from iter_diameter(reader, predictor, card, params)
-        job = Job(reader, predictor, checkpoint, params, diameter)
+        job = make_job(reader, predictor, checkpoint, params, diameter)
         yield from job.iter_planes()
-    yield from iter_number(job.labels, job.axes, job.groups, link_z=params.link_z)
+    table = yield from iter_number(
+        job.labels, job.axes, job.groups, link_z=params.link_z
+    )
+    job.scores = renumber_scores(job.scores, table)
     return job.result(origin, time.perf_counter() - started)
 
 
@@ -142,9 +144,10 @@ def _iter_with_crf(
     refined = yield from iter_refine(found, solver)
     found.network_probabilities = None
     instances = InstanceParams(**found.provenance["instances"])
-    refined.labels = yield from iter_derive(refined, instances, link_z=params.link_z)
+    derive = iter_derive_scored(refined, instances, link_z=params.link_z)
+    refined.labels, refined.scores = yield from derive
     if not params.keep_probabilities:
-        refined.network_probabilities = None
+        refined.network_probabilities = refined.findings = None
     return refined
 
 
@@ -168,7 +171,7 @@ def estimate_diameter(
     """
     from napari_seg.inference.device import choose_device
     from napari_seg.inference.diameter import iter_estimate
-    from napari_seg.inference.predictor import Predictor
+    from napari_seg.inference.engine import open_predictor
 
     params = params or SegmentParams()
     params.check()
@@ -176,9 +179,7 @@ def estimate_diameter(
     reader = open_for(checkpoint, image, params)
     card = checkpoint.card
     device = choose_device(params.device)
-    with Predictor(
-        checkpoint.network, device, in_channels=card.in_channels, batch=params.batch
-    ) as predictor:
+    with open_predictor(checkpoint, device, batch=params.batch) as predictor:
         found = run(iter_estimate(reader, predictor, card))
     return card.object_diameter_px if found is None else found
 

@@ -13,6 +13,8 @@ from napari_seg.imaging.normalise import Normalisation
 
 FORMAT = "napari-seg"
 FORMAT_VERSION = 1
+DETECTIONS = "detections"
+"""Decoder of the networks that find objects one by one."""
 MAX_HEADER_BYTES = 100_000_000
 """The limit of the safetensors format itself."""
 
@@ -34,7 +36,8 @@ class Card:
     ndim: int = 2
     """Spatial dimensions of one pass: 2 (plane by plane) or 3."""
     decoder: str = "interior-border"
-    """How probabilities become labels: ``interior-border`` or ``foreground``."""
+    """What becomes labels: ``interior-border`` or ``foreground`` probabilities, or
+    ``detections``, objects that are found one by one."""
     normalisation: Normalisation = field(default_factory=Normalisation)
     """Percentiles that become 0 and 1."""
     object_diameter_px: float = 20.0
@@ -42,9 +45,10 @@ class Card:
     pixel_size_um: float | None = None
     """Pixel size (micrometres) of the training images, if one size holds for all."""
     threshold: float = 0.5
-    """Foreground probability that scored best in validation."""
+    """Foreground or mask probability that scored best in validation."""
     seed_threshold: float = 0.5
-    """Interior probability that scored best in validation."""
+    """Interior probability that scored best in validation; of a detector the score
+    above which an object counts."""
     smallest_px: float = 0.0
     """Area (pixels, at the object diameter of the training) below which a find is
     dirt; scored best in validation."""
@@ -60,6 +64,11 @@ class Card:
     """Validation scores."""
     software_version: str = ""
     """Version of napari-seg that wrote the checkpoint."""
+
+    @property
+    def finds_objects(self) -> bool:
+        """Whether the network finds objects instead of classifying pixels."""
+        return self.decoder == DETECTIONS
 
     def to_json(self) -> str:
         """One JSON object, with the format and its version."""

@@ -43,6 +43,11 @@ def join_checkpoints(checkpoints: Sequence[Checkpoint]) -> Checkpoint:
     if len(checkpoints) == 1:
         return checkpoints[0]
     first = checkpoints[0].card
+    if first.finds_objects:
+        raise CheckpointError(
+            "Only models that classify pixels can be averaged",
+            f"{first.name}, which finds objects one by one",
+        )
     for other in (checkpoint.card for checkpoint in checkpoints[1:]):
         for field in _SHARED:
             ours, theirs = getattr(first, field), getattr(other, field)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from napari_seg.errors import UnknownModelError
 
@@ -28,6 +28,9 @@ class Architecture:
     """Weight of the loss of its auxiliary heads, if it has any."""
     pretrainable: bool = False
     """Whether `build` takes ``pretrained=True``, for an encoder trained elsewhere."""
+    kind: Literal["dense", "detector"] = "dense"
+    """Whether it classifies pixels, or finds objects one by one. A detector is built
+    for objects of a size, ``diameter_px``."""
 
 
 def build_network(
@@ -50,7 +53,8 @@ def build_network(
     -------
     torch.nn.Module
         ``forward`` takes (N, C, *spatial) and returns a dict with the logits (N, K,
-        *spatial less twice `margin`) under ``"out"``. It has the attributes `divisor`
+        *spatial less twice `margin`) under ``"out"``; that of a detector returns the
+        objects of each image, see `maskrcnn.py`. It has the attributes `divisor`
         (total stride) and `margin` (pixels eaten per side).
 
     Raises
@@ -90,6 +94,14 @@ def _build_dpt(
     return DPT(in_channels, num_classes, ndim=ndim, **options)
 
 
+def _build_maskrcnn(
+    *, in_channels: int, num_classes: int, ndim: int = 2, **options: Any
+) -> nn.Module:
+    from napari_seg.models.maskrcnn import MaskRCNN
+
+    return MaskRCNN(in_channels, num_classes, ndim=ndim, **options)
+
+
 ARCHITECTURES: dict[str, Architecture] = {
     entry.name: entry
     for entry in (
@@ -117,6 +129,13 @@ ARCHITECTURES: dict[str, Architecture] = {
             },
             aux_weight=0.2,  # section 4.2
             pretrainable=True,
+        ),
+        Architecture(
+            name="maskrcnn",
+            summary="Mask R-CNN (He et al. 2017), finds objects one by one, 2D",
+            build=_build_maskrcnn,
+            training_arguments={},
+            kind="detector",
         ),
     )
 }

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_seg import __version__
-from napari_seg.models.card import Card
+from napari_seg.models.card import DETECTIONS, Card
 from napari_seg.models.registry import ARCHITECTURES
 from napari_seg.training.targets import INTERIOR_BORDER
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 FOREGROUND_CLASSES = ("background", "foreground")
 """Classes of the U-Net paper."""
+OBJECT_CLASSES = ("background", "object")
+"""Classes of a detector."""
 FALLBACK_DIAMETER_PX = 20.0
 """Object diameter where neither the caller nor the labels give one."""
 
@@ -53,11 +55,10 @@ def make_card(
         "software_version": __version__,
         "scores": {},
     }
-    classes = (
-        INTERIOR_BORDER if params.target == "interior-border" else FOREGROUND_CLASSES
-    )
+    architecture = start.architecture if start is not None else params.architecture
+    decoder, classes = _outputs(architecture, params)
     if start is not None:
-        same = params.target == start.decoder
+        same = decoder == start.decoder
         # Whoever passes the model on still owes the first authors their due.
         origin = f"Started from {start.name}: {start.training_data}".rstrip(" :")
         text["training_data"] = " ".join(filter(None, [params.training_data, origin]))
@@ -66,7 +67,7 @@ def make_card(
             start,
             in_channels=pairs[0].channels,
             classes=start.classes if same else classes,
-            decoder=params.target,
+            decoder=decoder,
             object_diameter_px=params.object_diameter_px or start.object_diameter_px,
             # Those of the old weights, perhaps found on these very images, would let
             # no new weights win. The best weights get their own at the end.
@@ -75,19 +76,42 @@ def make_card(
             smallest_px=Card.smallest_px,
             **text,
         )
-    arguments = params.arguments
-    if arguments is None and params.architecture in ARCHITECTURES:
-        arguments = ARCHITECTURES[params.architecture].training_arguments
+    diameter = params.object_diameter_px or _typical_diameter(pairs)
     return Card(
-        architecture=params.architecture,
-        arguments=dict(arguments or {}),
+        architecture=architecture,
+        arguments=_arguments(architecture, params, diameter),
         in_channels=pairs[0].channels,
         classes=classes,
-        decoder=params.target,
+        decoder=decoder,
         normalisation=params.normalisation,
-        object_diameter_px=params.object_diameter_px or _typical_diameter(pairs),
+        object_diameter_px=diameter,
         **text,
     )
+
+
+def _is_detector(architecture: str) -> bool:
+    known = ARCHITECTURES.get(architecture)
+    return known is not None and known.kind == "detector"
+
+
+def _outputs(architecture: str, params: TrainParams) -> tuple[str, tuple[str, ...]]:
+    """Return the decoder of the outputs and their classes."""
+    if _is_detector(architecture):
+        return DETECTIONS, OBJECT_CLASSES
+    if params.target == "interior-border":
+        return params.target, INTERIOR_BORDER
+    return params.target, FOREGROUND_CLASSES
+
+
+def _arguments(
+    architecture: str, params: TrainParams, diameter_px: float
+) -> dict[str, Any]:
+    """Return the caller's arguments, or those of the architecture."""
+    arguments = params.arguments
+    if arguments is None and architecture in ARCHITECTURES:
+        arguments = ARCHITECTURES[architecture].training_arguments
+    size = {"diameter_px": round(diameter_px, 2)} if _is_detector(architecture) else {}
+    return size | (arguments or {})
 
 
 def with_scores(card: Card, metrics: Metrics) -> Card:

@@ -23,7 +23,8 @@ class TrainParams:
     """Parameters of a training run."""
 
     architecture: str = "unet"
-    """Network to train."""
+    """Network to train. Of one that finds objects, target, loss, class balance and
+    border weights are not looked at."""
     arguments: dict[str, Any] | None = None
     """Arguments of the architecture; None takes its defaults, or those of `init`."""
     init: Path | None = None

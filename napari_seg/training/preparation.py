@@ -14,6 +14,7 @@ from napari_seg.models.checkpoint import build_from_card
 from napari_seg.models.registry import ARCHITECTURES, find_architecture
 from napari_seg.models.transfer import transfer_weights
 from napari_seg.training.augmentation import Augmentation
+from napari_seg.training.objectives import make_objective
 from napari_seg.training.prefetch import Prefetch
 from napari_seg.training.rehearsal import Teacher
 from napari_seg.training.sampling import Patch, PatchDataset
@@ -49,7 +50,8 @@ def build_networks(
         classes=(start.card.classes, card.classes),
     )
     # A network with new outputs has no old answers to be held to.
-    return network, None if fresh or not params.rehearse else Teacher.of(network)
+    has_answers = not fresh and make_objective(card, params).has_classes
+    return network, Teacher.of(network) if has_answers and params.rehearse else None
 
 
 def _check_pretrained(
@@ -75,7 +77,7 @@ def make_batches(
     pairs: Sequence[TrainingPlane],
     rehearsal: Sequence[TrainingPlane],
     params: TrainParams,
-    diameter_px: float,
+    card: Card,
     first_step: int,
 ) -> Prefetch[tuple[Patch, Patch | None]]:
     """Batches made ahead, of new patches and of patches to rehearse."""
@@ -83,11 +85,15 @@ def make_batches(
     old = min(max(old, 1), params.batch - 1) if rehearsal and params.batch > 1 else old
     new = params.batch - old
     steps = most_steps(params)
-    patches = PatchDataset(pairs, params, diameter_px, steps * new)
+    objective = make_objective(card, params)
+    size = card.object_diameter_px
+    patches = PatchDataset(pairs, params, size, steps * new, objective=objective)
     # What it knew was of all kinds; the few samples stand for it only if varied much.
     varied = replace(params, augmentation=Augmentation(), balance_classes=False)
     again = (
-        PatchDataset(rehearsal, varied, diameter_px, steps * old, stream=1)
+        PatchDataset(
+            rehearsal, varied, size, steps * old, stream=1, objective=objective
+        )
         if old
         else None
     )

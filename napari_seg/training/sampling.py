@@ -18,13 +18,9 @@ from napari_seg.training.augmentation import (
     vary_intensity,
     warp,
 )
+from napari_seg.training.objectives import DenseObjective, Objective
 from napari_seg.training.pairs import TrainingPair, TrainingPlane, median_diameter
 from napari_seg.training.resize import resize_pair
-from napari_seg.training.targets import (
-    LOSS_WEIGHTS,
-    interior_border_map,
-    open_gaps,
-)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -39,7 +35,8 @@ HISTOGRAM_PATCHES = 32
 """Patches from which class frequencies are counted."""
 
 Patch = tuple[Tensor, Tensor, Tensor]
-"""Image (C, Y, X), classes (Y, X) and loss weights (Y, X); batched with N in front."""
+"""Image (C, Y, X), classes or ids (Y, X) and loss weights (Y, X), whichever the
+objective has; batched with N in front."""
 
 
 class PatchDataset(Dataset[Patch]):
@@ -58,6 +55,8 @@ class PatchDataset(Dataset[Patch]):
         Number of patches.
     stream : int
         Another number gives other patches from the same seed.
+    objective : Objective, optional
+        What is learnt of the labels; by default classes of pixels.
 
     Notes
     -----
@@ -73,6 +72,7 @@ class PatchDataset(Dataset[Patch]):
         length: int,
         *,
         stream: int = 0,
+        objective: Objective | None = None,
     ) -> None:
         usable = [pair for pair in pairs if pair.diameter_px > 0]
         if not usable:
@@ -84,9 +84,10 @@ class PatchDataset(Dataset[Patch]):
         self.params = params
         self.length = length
         self.stream = stream
+        self.objective = objective or DenseObjective(params)
         self.chances = _chances(self.pairs, diameter_px, params.hard_images)
         self.class_weights: NDArray[np.float32] | None = None
-        if params.balance_classes:
+        if params.balance_classes and self.objective.has_classes:
             self.class_weights = median_frequency_weights(
                 self[i] for i in range(min(HISTOGRAM_PATCHES, length))
             )
@@ -109,7 +110,9 @@ class PatchDataset(Dataset[Patch]):
         )
         image, labels = _read_warped(pair, grid, scale)
         image = vary_intensity(image, params.augmentation, rng)
-        classes, weights = self._targets(labels)
+        classes, weights = self.objective.targets(labels)
+        if self.class_weights is not None:
+            weights = weights * self.class_weights[classes]
         return (
             torch.from_numpy(image),
             torch.from_numpy(classes),
@@ -123,22 +126,6 @@ class PatchDataset(Dataset[Patch]):
             torch.stack(parts) for parts in zip(*patches, strict=True)
         )
         return image, classes, weights
-
-    def _targets(
-        self, labels: NDArray[np.int32]
-    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        params = self.params
-        known = labels >= 0
-        labels = np.maximum(labels, 0)
-        border_weights = replace(LOSS_WEIGHTS, w0=params.w0, sigma=params.sigma_px)
-        weights = border_weights.weigh(labels)
-        if params.target == "foreground":
-            classes = (open_gaps(labels) > 0).astype(np.int64)
-        else:
-            classes = interior_border_map(labels, border_px=params.border_px)
-        if self.class_weights is not None:
-            weights = weights * self.class_weights[classes]
-        return classes, np.where(known, weights, np.float32(0))
 
 
 def median_frequency_weights(patches: Iterable[Patch]) -> NDArray[np.float32]:

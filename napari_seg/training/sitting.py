@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
@@ -15,11 +15,9 @@ from torch.optim.swa_utils import AveragedModel
 from napari_seg.errors import DeviceError
 from napari_seg.inference.device import choose_device, is_out_of_memory
 from napari_seg.models.checkpoint import Checkpoint, save_checkpoint
-from napari_seg.models.registry import find_architecture
 from napari_seg.training.describe import with_scores
-from napari_seg.training.losses import build_loss, with_auxiliary
+from napari_seg.training.objectives import make_objective
 from napari_seg.training.precision import half_type
-from napari_seg.training.rehearsal import Teacher, as_channels
 from napari_seg.training.schedule import fraction_done, rate_factor, running_average
 from napari_seg.training.state import Progression, load_state, save_state
 from napari_seg.training.validation import total_score
@@ -31,6 +29,7 @@ if TYPE_CHECKING:
     from napari_seg.imaging.metrics import Metrics
     from napari_seg.models.card import Card
     from napari_seg.training.params import TrainParams
+    from napari_seg.training.rehearsal import Teacher
     from napari_seg.training.sampling import Patch
 
 MAX_GRADIENT = 5.0
@@ -66,9 +65,7 @@ class Sitting:
         self.params = params
         self.device = choose_device(params.device).name
         self.half = half_type(self.device) if params.mixed_precision else None
-        self.loss = build_loss(params.loss)
-        usual = find_architecture(card.architecture).aux_weight
-        self.aux_weight = usual if params.aux_weight is None else params.aux_weight
+        self.objective = make_objective(card, params)
         self.network = network.to(self.device)
         self.teacher = teacher
         if teacher is not None:
@@ -96,7 +93,7 @@ class Sitting:
         Parameters
         ----------
         patch : (Tensor, Tensor, Tensor)
-            New data: images, classes, weights.
+            New data: images, what the objective makes of the labels, weights.
         rehearsed : (Tensor, Tensor, Tensor), optional
             Old data; images of one channel are repeated for networks of several.
 
@@ -123,34 +120,9 @@ class Sitting:
         return float(loss.detach())
 
     def _forward(self, patch: Patch, rehearsed: Patch | None) -> Tensor:
-        images = patch[0]
-        if rehearsed is not None:
-            images = torch.cat([images, as_channels(rehearsed[0], images.shape[1])])
-        images = images.to(self.device).contiguous(memory_format=torch.channels_last)
-        outputs = self.network(images)
-        count = len(patch[0])
-        new = {key: _part(value, slice(count)) for key, value in outputs.items()}
-        aux = self.aux_weight
-        loss = with_auxiliary(new, *self._truth(patch), self.loss, aux_weight=aux)
-        if rehearsed is None:
-            return loss
-        old = {key: _part(value, slice(count, None)) for key, value in outputs.items()}
-        again = (
-            self.teacher.loss(images[count:], old["out"])
-            if self.teacher is not None
-            else with_auxiliary(old, *self._truth(rehearsed), self.loss, aux_weight=aux)
+        return self.objective.loss(
+            self.network, patch, rehearsed, self.teacher, self.device
         )
-        share = len(rehearsed[0]) / len(images)
-        weight = self.params.rehearse_weight * share
-        return (1 - share) * loss + weight * again
-
-    def _truth(self, patch: Patch) -> tuple[Tensor, Tensor]:
-        _, classes, weights = patch
-        margin = int(getattr(self.network, "margin", 0))
-        if margin:
-            inner = (slice(None), *(slice(margin, -margin),) * 2)
-            classes, weights = classes[inner], weights[inner]
-        return classes.to(self.device), weights.to(self.device)
 
     def _set_rate(self) -> float:
         factor = rate_factor(fraction_done(self.done, self.params))
@@ -263,10 +235,3 @@ def build_optimiser(network: nn.Module, params: TrainParams) -> Optimizer:
             groups, momentum=params.momentum, weight_decay=params.weight_decay
         )
     return torch.optim.AdamW(groups, weight_decay=params.weight_decay)
-
-
-def _part(value: Any, rows: slice) -> Any:
-    """Take some images of an output, or of each of a list of outputs."""
-    if isinstance(value, list | tuple):
-        return [tensor[rows] for tensor in value]
-    return value[rows]

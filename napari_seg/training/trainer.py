@@ -193,9 +193,7 @@ class _Run:
     ) -> Generator[Progress, None, None]:
         params, done = self.params, sitting.done
         before = done.elapsed_s
-        batches = make_batches(
-            self.pairs, rehearsal, params, sitting.card.object_diameter_px, done.step
-        )
+        batches = make_batches(self.pairs, rehearsal, params, sitting.card, done.step)
         with batches, CurveLog(self.out, done.step) as log:
             waiting = iter(batches)
             if is_tuning and done.best_score < 0:

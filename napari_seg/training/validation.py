@@ -36,6 +36,8 @@ THRESHOLDS = (0.4, 0.5, 0.6)
 """Foreground probabilities tried by `iter_calibrate`."""
 SEED_THRESHOLDS = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 """Interior probabilities tried by `iter_calibrate`."""
+SCORES = (0.2, 0.3, *SEED_THRESHOLDS)
+"""Scores tried by `iter_calibrate` for networks that find objects."""
 SMALLEST_SHARES = (0.0, 0.025, 0.05, 0.1)
 """Smallest areas tried, as shares of a disc of the object diameter."""
 
@@ -171,7 +173,8 @@ def _score_known(found: NDArray[np.int32], truth: NDArray[np.int32]) -> Metrics:
 def _choices(card: Card) -> list[Choice]:
     disc = np.pi / 4 * card.object_diameter_px**2
     areas = [share * disc for share in SMALLEST_SHARES]
-    choices = list(product(THRESHOLDS, SEED_THRESHOLDS, areas))
+    seeds = SCORES if card.finds_objects else SEED_THRESHOLDS
+    choices = list(product(THRESHOLDS, seeds, areas))
     return sorted(
         choices, key=lambda c: (abs(c[0] - 0.5), c[0], abs(c[1] - 0.5), c[1], c[2])
     )

@@ -1,0 +1,90 @@
+"""An image on its way through a network that classifies pixels, tile by tile."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from napari_seg.imaging.tiling import plan_tiles
+from napari_seg.inference.assembly import PlaneAssembler, TileStore
+from napari_seg.inference.decoding import DenseDecoder
+from napari_seg.inference.job import Job, by_distance, distance
+from napari_seg.inference.view import PlaneView, view_plane
+
+if TYPE_CHECKING:  # torch must not be loaded by opening a panel
+    from napari_seg.imaging.axes import PlaneIndex
+    from napari_seg.imaging.stitching import Block
+    from napari_seg.inference.decoding import Decoder
+    from napari_seg.inference.params import SegmentParams
+    from napari_seg.inference.predictor import Predictor
+    from napari_seg.inference.reader import ImageReader
+    from napari_seg.models.checkpoint import Checkpoint
+    from napari_seg.types import Progress
+
+
+class DenseJob(Job):
+    """Predicts tiles, and decodes a block as soon as all tiles under it are there."""
+
+    def __init__(
+        self,
+        reader: ImageReader,
+        predictor: Predictor,
+        checkpoint: Checkpoint,
+        params: SegmentParams,
+        diameter: float,
+    ) -> None:
+        super().__init__(reader, predictor, checkpoint, params, diameter)
+        self.predictor: Predictor = predictor
+        self.geometry = predictor.geometry(self.shape, params.tile_px)
+        self.tiles = plan_tiles(self.shape, self.geometry)
+
+    def _decoder(self, plane: PlaneIndex) -> Decoder:
+        return DenseDecoder(self.checkpoint.card.classes, self.instances)
+
+    def _tiling(self) -> dict[str, Any]:
+        return {
+            "tile_px": [g.tile for g in self.geometry],
+            "overlap_px": [g.overlap for g in self.geometry],
+        }
+
+    def _iter_plane(
+        self,
+        plane: PlaneIndex,
+        assembler: PlaneAssembler,
+        spot: tuple[float, float] | None,
+    ) -> Generator[Progress, None, None]:
+        store = TileStore(self.tiles, assembler.blocks, self._kept_of(plane))
+        pending = deque(by_distance(assembler.blocks, spot))
+        view = view_plane(self.reader, plane, self.zoom)
+        for batch in self._batches(store, pending, spot):
+            self._predict(store, view, batch)
+            yield self._progress("predict", len(self.tiles), len(batch))
+            while pending and store.is_ready(pending[0]):
+                block = pending.popleft()
+                yield self._add(plane, assembler, block, store.take(block))
+
+    def _batches(
+        self,
+        store: TileStore,
+        blocks: Iterable[Block],
+        spot: tuple[float, float] | None,
+    ) -> Iterator[list[int]]:
+        """Yield tiles in the order in which the blocks need them."""
+        order: dict[int, None] = {}
+        for block in blocks:
+            needed = store.needs[block.index].tolist()
+            if spot is not None:
+                needed.sort(key=lambda i: distance(self.tiles[i].write, spot))
+            order.update(dict.fromkeys(needed))
+        queue = list(order)
+        while queue:
+            # Asked anew each time: the predictor lowers it when memory runs out.
+            size = self.predictor.batch
+            yield queue[:size]
+            del queue[:size]
+
+    def _predict(self, store: TileStore, view: PlaneView, batch: list[int]) -> None:
+        found = self.predictor.predict_tiles(view, [self.tiles[i] for i in batch])
+        for i, (_, probabilities) in zip(batch, found, strict=True):
+            store.put(i, probabilities)

@@ -1,0 +1,96 @@
+"""A network on its device: how it gets there, and what is done when it is full."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+import torch
+from torch import nn
+
+from napari_seg.errors import DeviceError
+from napari_seg.inference.device import Device, is_out_of_memory
+from napari_seg.inference.fusion import fuse_for_inference
+
+
+class Resident:
+    """Keeps a copy of a network, made for inference, on a device until it is closed.
+
+    Parameters
+    ----------
+    network : nn.Module
+        Has `divisor` and `margin`. It stays where it is.
+    device : Device
+        Where to compute.
+    in_channels : int
+        Channels of the input.
+    wrap : callable, optional
+        Takes the network as it was made for inference, and returns what is to run.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        device: Device,
+        *,
+        in_channels: int = 1,
+        wrap: Callable[[nn.Module], nn.Module] | None = None,
+    ) -> None:
+        self.device = device
+        self.divisor = int(getattr(network, "divisor", 1))
+        self.margin = int(getattr(network, "margin", 0))
+        self._input_size = getattr(network, "input_size", None)
+        side = self.legal_size(1)
+        seeded = torch.Generator().manual_seed(0)
+        example = torch.rand(1, in_channels, side, side, generator=seeded)
+        home = next((p.device for p in network.parameters()), torch.device("cpu"))
+        fused = fuse_for_inference(network, example.to(home))
+        fused = wrap(fused) if wrap is not None else fused
+        try:
+            moved = fused.to(device.name)
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            raise self._exhausted("the network does not fit") from error
+        # Channels last is the layout the convolution kernels work in.
+        self._network: nn.Module = moved.to(memory_format=torch.channels_last)
+
+    def __enter__(self) -> Self:
+        """Return the object itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Give the memory of the device back."""
+        self.close()
+
+    def close(self) -> None:
+        """Drop the copy of the network and what torch keeps in reserve for it."""
+        self._network = nn.Identity()
+        self._release()
+
+    def legal_size(self, at_least: int) -> int:
+        """Return the shortest input length the network takes from `at_least` on."""
+        if self._input_size is not None:
+            return int(self._input_size(at_least))
+        size = max(at_least, 2 * self.margin + self.divisor)
+        return size + (self.margin - size) % self.divisor
+
+    def _exhausted(self, found: str) -> DeviceError:
+        remedy = "Choose the device 'cpu', or close other programs that use it"
+        if self.device.name == "cpu":
+            remedy = "Close other programs, or choose a smaller tile"
+        return DeviceError(
+            f"The device {self.device.name} ran out of memory", found, remedy
+        )
+
+    def _release(self) -> None:
+        if self.device.name.startswith("cuda"):
+            torch.cuda.empty_cache()
+        elif self.device.name == "mps":
+            torch.mps.empty_cache()
