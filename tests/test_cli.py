@@ -138,6 +138,20 @@ def test_segment_averages_models_and_views(
     assert "'x'" in done.err
 
 
+def test_segment_writes_classes_when_asked(
+    run: Run, model: Path, image: Path, tmp_path: Path
+) -> None:
+    done = run(
+        "segment", image, "--model", model, "--out", tmp_path, "--json",
+        "--diameter", 16, "--classes",
+    )  # fmt: skip
+    (result,) = json.loads(done.out)["results"]
+    assert result["class_names"] == ["background", "object"]
+    found = tifffile.imread(tmp_path / "classes" / "discs.tif")
+    labels = tifffile.imread(tmp_path / "discs.tif")
+    np.testing.assert_array_equal(found == 1, labels > 0)
+
+
 def test_segment_crf_is_what_dense_crf_does(
     run: Run, image: Path, model: Path, tmp_path: Path
 ) -> None:

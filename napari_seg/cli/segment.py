@@ -51,6 +51,12 @@ def segment(
             help="Average over mirrored (4 times as slow) and turned (8) tiles.",
         ),
     ] = "none",
+    classes: Annotated[
+        bool,
+        typer.Option(
+            "--classes", help="Write the class of each pixel as well, into classes/."
+        ),
+    ] = False,
     crf: Annotated[
         bool, typer.Option("--crf", help="Let outlines follow the image (dense CRF).")
     ] = False,
@@ -81,7 +87,7 @@ def segment(
         try:
             if problem is not None:
                 raise problem
-            done = _segment_file(path, target, checkpoint, params)
+            done = _segment_file(path, target, checkpoint, params, classes=classes)
         except (NapariSegError, OSError, MemoryError) as error:
             text = str(error) or "not enough memory"
             warn(text if str(path) in text else f"{path}: {text}")
@@ -181,6 +187,8 @@ def _segment_file(
     target: Path,
     checkpoint: Checkpoint,
     params: SegmentParams,
+    *,
+    classes: bool,
 ) -> dict[str, Any]:
     """Segment one image into one labels file; return what to report."""
     from dataclasses import replace
@@ -202,13 +210,19 @@ def _segment_file(
         axes=axes,
         # frames count as one pixel each, as the core wants it
         spacing=tuple(sizes.get(a, 1.0) for a in spatial_axes(axes)) if sizes else None,
-        keep_probabilities=False,
+        keep_probabilities=classes,
     )
     result = follow(iter_segment(data.array, checkpoint, params), path.name)
     write_labels(target, result.labels, result.axes, spacing)
+    more: dict[str, Any] = {}
+    if classes:
+        map_path = target.parent / "classes" / target.name
+        write_labels(map_path, result.semantic, result.axes, spacing)
+        more = {"classes": str(map_path), "class_names": result.class_names}
     return {
         "input": str(path),
         "output": str(target),
+        **more,
         "objects": _count(result.labels),
         "axes": result.axes,
         "shape": list(result.labels.shape),

@@ -20,7 +20,9 @@ Flag = bool | None
 
 FIELDS = {"patch": "patch_px", "diameter": "object_diameter_px", "sigma": "sigma_px"}
 """Options whose field of `TrainParams` has a longer name; the others share theirs."""
-NO_FIELDS = {"dataset", "out", "preset", "elastic", "hard_image", "rehearse", "as_json"}
+NO_FIELDS = {
+    "dataset", "out", "preset", "elastic", "hard_image", "rehearse", "stuff", "as_json"
+}  # fmt: skip
 """Options that are not a field of `TrainParams` as they are."""
 
 
@@ -103,6 +105,13 @@ def train(
     target: Annotated[
         str | None, typer.Option(help="interior-border or foreground (unet).")
     ] = None,
+    stuff: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=VALUE",
+            help="Class beside the objects: its pixels in semantic/, e.g. myelin=1.",
+        ),
+    ] = None,
     w0: Annotated[
         float | None, typer.Option(min=0, help="Height of the border term (10).")
     ] = None,
@@ -159,6 +168,10 @@ def train(
         for name, value in context.params.items()
         if value is not None and name not in NO_FIELDS
     }
+    if stuff:
+        from napari_seg.training.stuff import StuffClass
+
+        fields["stuff"] = tuple(StuffClass.parse(text) for text in stuff)
     if hard_image:
         fields["hard_images"] = tuple(hard_image)
     if rehearse:

@@ -14,6 +14,7 @@ from napari.components import ViewerModel
 from napari.layers import Labels
 from psygnal import Signal
 
+from napari_seg.gui.class_layer import ClassLayers
 from napari_seg.gui.engine import Engine
 from napari_seg.gui.faults import explained, notify
 from napari_seg.gui.input_form import InputForm
@@ -84,6 +85,7 @@ class SegmentController:
             on_error=self._on_error,
             on_new=self._add_proposal,
         )
+        self._classes = ClassLayers(viewer, jobs)
         self._connect()
         self._show_status()
 
@@ -196,6 +198,7 @@ class SegmentController:
         if proposal.layer is not None:
             self._add_proposal(proposal)
         if run.is_complete:
+            self._classes.show(proposal)
             diameter = proposal.segmentation.diameter_px
             self.form.take_estimate(proposal.source.layer, diameter)
             if self.settings.snapshot().tunables() != run.request.tunables():

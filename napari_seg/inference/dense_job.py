@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from napari_seg.imaging.stuff import part_stuff
 from napari_seg.imaging.tiling import plan_tiles
 from napari_seg.inference.assembly import PlaneAssembler, TileStore
 from napari_seg.inference.decoding import DenseDecoder
@@ -13,6 +14,9 @@ from napari_seg.inference.job import Job, by_distance, distance
 from napari_seg.inference.view import PlaneView, view_plane
 
 if TYPE_CHECKING:  # torch must not be loaded by opening a panel
+    import numpy as np
+    from numpy.typing import NDArray
+
     from napari_seg.imaging.axes import PlaneIndex
     from napari_seg.imaging.stitching import Block
     from napari_seg.inference.decoding import Decoder
@@ -38,9 +42,12 @@ class DenseJob(Job):
         self.predictor: Predictor = predictor
         self.geometry = predictor.geometry(self.shape, params.tile_px)
         self.tiles = plan_tiles(self.shape, self.geometry)
+        count = len(checkpoint.card.stuff)
+        if count and self.kept is not None:
+            self.stuff = self._allocate(count)
 
     def _decoder(self, plane: PlaneIndex) -> Decoder:
-        return DenseDecoder(self.checkpoint.card.classes, self.instances)
+        return DenseDecoder(self.checkpoint.card.object_classes, self.instances)
 
     def _tiling(self) -> dict[str, Any]:
         return {
@@ -54,11 +61,12 @@ class DenseJob(Job):
         assembler: PlaneAssembler,
         spot: tuple[float, float] | None,
     ) -> Generator[Progress, None, None]:
-        store = TileStore(self.tiles, assembler.blocks, self._kept_of(plane))
+        kept = self._part_of(self.kept, plane)
+        store = TileStore(self.tiles, assembler.blocks, kept)
         pending = deque(by_distance(assembler.blocks, spot))
         view = view_plane(self.reader, plane, self.zoom)
         for batch in self._batches(store, pending, spot):
-            self._predict(store, view, batch)
+            self._predict(store, view, batch, self._part_of(self.stuff, plane))
             yield self._progress("predict", len(self.tiles), len(batch))
             while pending and store.is_ready(pending[0]):
                 block = pending.popleft()
@@ -84,7 +92,17 @@ class DenseJob(Job):
             yield queue[:size]
             del queue[:size]
 
-    def _predict(self, store: TileStore, view: PlaneView, batch: list[int]) -> None:
+    def _predict(
+        self,
+        store: TileStore,
+        view: PlaneView,
+        batch: list[int],
+        kept_stuff: NDArray[np.float32] | None,
+    ) -> None:
+        count = len(self.checkpoint.card.stuff)
         found = self.predictor.predict_tiles(view, [self.tiles[i] for i in batch])
-        for i, (_, probabilities) in zip(batch, found, strict=True):
-            store.put(i, probabilities)
+        for i, (tile, probabilities) in zip(batch, found, strict=True):
+            objects, stuff = part_stuff(probabilities, count)
+            store.put(i, objects)
+            if kept_stuff is not None:
+                kept_stuff[(slice(None), *tile.write)] = stuff

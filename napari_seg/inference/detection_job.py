@@ -64,7 +64,7 @@ class DetectionJob(Job):
         spot: tuple[float, float] | None,
     ) -> Generator[Progress, None, None]:
         found = self._found[plane]
-        kept = self._kept_of(plane)
+        kept = self._part_of(self.kept, plane)
         view = view_plane(self.reader, plane, self.zoom)
         for block in by_distance(assembler.blocks, spot):
             found[block.index] = self.predictor.detect(view.read(block.read))

@@ -90,7 +90,9 @@ class Job(ABC):
         self.instances = _instance_params(card, params, self.zoom)
         rows, columns = (zoomed_size(n, self.zoom) for n in reader.plane_shape)
         self.shape = (rows, columns)
-        self.kept = self._allocate() if params.keep_probabilities else None
+        count = len(card.object_classes)
+        self.kept = self._allocate(count) if params.keep_probabilities else None
+        self.stuff: NDArray[np.float32] | None = None
         self._next_id = 1
         self._done = {"predict": 0, "instances": 0}
         self._focus = self._place_focus()
@@ -158,22 +160,24 @@ class Job(ABC):
         plane = PlaneIndex(round(inside.get("T", 0)), round(inside.get("Z", 0)))
         return plane, (inside["Y"] * self.zoom, inside["X"] * self.zoom)
 
-    def _allocate(self) -> NDArray[np.float32] | None:
-        """Room for all probabilities."""
+    def _allocate(self, count: int) -> NDArray[np.float32] | None:
+        """Room for the probabilities of so many classes."""
         shape = self.reader.image.shape
         leading = [
             axis_size(self.reader.axes, shape, a) for a in "TZ" if a in self.axes
         ]
-        room = make_room((len(self.checkpoint.card.classes), *leading, *self.shape))
+        room = make_room((count, *leading, *self.shape))
         if room is None:
             self.reader.notes.append("probabilities were not kept: no room on disk")
         return room
 
-    def _kept_of(self, plane: PlaneIndex) -> NDArray[np.float32] | None:
-        if self.kept is None:
+    def _part_of(
+        self, kept: NDArray[np.float32] | None, plane: PlaneIndex
+    ) -> NDArray[np.float32] | None:
+        if kept is None:
             return None
         leading = [getattr(plane, a.lower()) for a in "TZ" if a in self.axes]
-        part: NDArray[np.float32] = self.kept[(slice(None), *leading)]
+        part: NDArray[np.float32] = kept[(slice(None), *leading)]
         return part
 
     @abstractmethod
@@ -203,7 +207,7 @@ class Job(ABC):
         }
         return Segmentation(
             self.labels,
-            card.classes,
+            card.object_classes,
             self.axes,
             self.diameter,
             provenance,
@@ -214,6 +218,8 @@ class Job(ABC):
             self.reader,
             self.findings,
             self.scores,
+            card.stuff,
+            self.stuff,
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,9 +22,9 @@ def is_transposed(axes: str) -> bool:
     return axes.index("X") < axes.index("Y")
 
 
-def plane_of(labels: Labels, axes: str, plane: PlaneIndex) -> Labels:
+def plane_of(labels: Any, axes: str, plane: PlaneIndex) -> Any:
     """Return a writable (rows, columns) view of one plane."""
-    view: Labels = labels[plane_selection(axes, plane)]
+    view = labels[plane_selection(axes, plane)]
     return view.T if is_transposed(axes) else view
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 
 from napari_seg.errors import CheckpointError
 from napari_seg.imaging.instances import InstanceParams, probabilities_to_labels
+from napari_seg.imaging.stuff import part_stuff
 from napari_seg.imaging.tiling import (
     Geometry,
     Slices,
@@ -139,14 +141,16 @@ class Predictor(Resident):
             How far the network is from undecided, 0..1.
         """
         result: Array | None = None
-        for tile in plan_tiles(shape, self.geometry(shape, _LOOK_PX)):
-            _, found = next(self.predict_tiles(part, [tile]))
-            if result is None:
-                result = np.empty((len(found), *shape), np.float32)
-            result[(slice(None), *tile.write)] = found
+        with self._one_view():  # many would cost much, and tell the size no better
+            for tile in plan_tiles(shape, self.geometry(shape, _LOOK_PX)):
+                _, found = next(self.predict_tiles(part, [tile]))
+                if result is None:
+                    result = np.empty((len(found), *shape), np.float32)
+                result[(slice(None), *tile.write)] = found
         assert result is not None  # a plan has at least one tile
         params = InstanceParams(card.threshold, card.seed_threshold)
-        labels = probabilities_to_labels(result, card.classes, params)
+        result, _ = part_stuff(result, len(card.stuff))
+        labels = probabilities_to_labels(result, card.object_classes, params)
         return labels, np.abs(1 - 2 * result[0])
 
     def predict_tiles(
@@ -212,6 +216,19 @@ class Predictor(Resident):
             else:
                 done.append(found)
         return done[0] if len(done) == 1 else np.concatenate(done)
+
+    @contextmanager
+    def _one_view(self) -> Iterator[None]:
+        """Do without test-time augmentation for a while."""
+        averaged = self._network
+        views = averaged.orientations if isinstance(averaged, Averaged) else None
+        if isinstance(averaged, Averaged):
+            averaged.orientations = ORIENTATIONS["none"]
+        try:
+            yield
+        finally:
+            if isinstance(averaged, Averaged) and views is not None:
+                averaged.orientations = views
 
     def _try_forward(self, inputs: Array, keep: Slices | None) -> Array | None:
         """Return the probabilities, or None where memory runs out."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +14,9 @@ from napari_seg.errors import ImageError
 from napari_seg.imaging.axes import PlaneIndex, iter_planes, plane_selection
 from napari_seg.imaging.instances import InstanceParams, probabilities_to_labels
 from napari_seg.imaging.linking import UnionFind
+from napari_seg.imaging.panoptic import Panoptic, join_panoptic
 from napari_seg.imaging.rescale import plan_axes, resample, resample_plane
+from napari_seg.imaging.stuff import OBJECT, most_likely_class
 from napari_seg.inference.assembly import CORE_PX, PlaneAssembler
 from napari_seg.inference.decoding import (
     Decoder,
@@ -46,7 +49,7 @@ class Segmentation:
     labels: Labels
     """Ids 1..N, 0 is background; the image's shape without channels."""
     classes: tuple[str, ...]
-    """Names of the K classes; the first is background."""
+    """Names of the K classes that make objects; the first is background."""
     axes: str
     """Axes of the labels, a string of T Z Y X in the order of the array."""
     diameter_px: float
@@ -69,6 +72,33 @@ class Segmentation:
     scores: dict[int, float] = field(default_factory=dict)
     """How sure a detector is of each object, 0..1, by the id that the run gave it;
     empty otherwise. See `iter_derive_scored` for labels made again."""
+    stuff: tuple[str, ...] = ()
+    """Names of the classes beside the objects."""
+    stuff_probabilities: NDArray[np.float32] | None = None
+    """Of these, shape (number of names, [T,] [Z,] rows, columns) in the resolution of
+    the network; they are part of the background in `network_probabilities`."""
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the numbers in `semantic`."""
+        return (self.classes[0], OBJECT, *self.stuff)
+
+    @cached_property
+    def semantic(self) -> NDArray[np.uint8]:
+        """Class of each pixel in the shape of the labels; see `class_names`."""
+        stuff = self.stuff_probabilities
+        result = np.zeros(self.labels.shape, np.uint8)
+        for plane in iter_planes(self.axes, self.labels.shape):
+            objects = self.probabilities_of(plane)
+            parts = [objects[:1], *([] if stuff is None else [self._of(stuff, plane)])]
+            target = plane_of(result, self.axes, plane)
+            both = resample_plane(np.concatenate(parts), target.shape)
+            target[...] = most_likely_class(both[:1], both[1:])
+        return result
+
+    def panoptic(self) -> Panoptic:
+        """Join objects and classes; the numbers are those of `class_names`."""
+        return join_panoptic(self.labels, self.semantic)
 
     @property
     def probabilities(self) -> NDArray[np.float32]:
@@ -114,9 +144,13 @@ class Segmentation:
 
     def probabilities_of(self, plane: PlaneIndex) -> NDArray[np.float32]:
         """Return (K, rows, columns) of one plane in the resolution of the network."""
-        kept = self.kept()
+        return self._of(self.kept(), plane)
+
+    def _of(
+        self, probabilities: NDArray[np.float32], plane: PlaneIndex
+    ) -> NDArray[np.float32]:
         leading = [getattr(plane, axis.lower()) for axis in "TZ" if axis in self.axes]
-        found: NDArray[np.float32] = kept[(slice(None), *leading)]
+        found: NDArray[np.float32] = probabilities[(slice(None), *leading)]
         return found
 
     def instance_params(

@@ -32,7 +32,9 @@ class Card:
     in_channels: int
     """Image channels the network takes."""
     classes: tuple[str, ...]
-    """Class names; the first is background."""
+    """Class names; the first is background, those of `stuff` come last."""
+    stuff: tuple[str, ...] = ()
+    """Classes whose regions are not counted one by one, e.g. myelin."""
     ndim: int = 2
     """Spatial dimensions of one pass: 2 (plane by plane) or 3."""
     decoder: str = "interior-border"
@@ -70,6 +72,11 @@ class Card:
         """Whether the network finds objects instead of classifying pixels."""
         return self.decoder == DETECTIONS
 
+    @property
+    def object_classes(self) -> tuple[str, ...]:
+        """Background and the classes that make objects: all but `stuff`."""
+        return self.classes[: len(self.classes) - len(self.stuff)]
+
     def to_json(self) -> str:
         """One JSON object, with the format and its version."""
         return json.dumps(
@@ -98,6 +105,7 @@ class Card:
         try:
             values = {key: value for key, value in data.items() if key in known}
             values["classes"] = tuple(values["classes"])
+            values["stuff"] = tuple(values.get("stuff", ()))
             values["normalisation"] = Normalisation(**values["normalisation"])
             return cls(**values)
         except (KeyError, TypeError) as error:

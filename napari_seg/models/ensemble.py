@@ -14,6 +14,7 @@ _SHARED = (
     "ndim",
     "in_channels",
     "classes",
+    "stuff",
     "decoder",
     "normalisation",
     "object_diameter_px",

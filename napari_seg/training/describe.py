@@ -10,17 +10,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_seg import __version__
+from napari_seg.errors import DatasetError
 from napari_seg.models.card import DETECTIONS, Card
 from napari_seg.models.registry import ARCHITECTURES
-from napari_seg.training.targets import INTERIOR_BORDER
+from napari_seg.training.targets import object_classes
 
 if TYPE_CHECKING:
     from napari_seg.imaging.metrics import Metrics
     from napari_seg.training.pairs import TrainingPlane
     from napari_seg.training.params import TrainParams
 
-FOREGROUND_CLASSES = ("background", "foreground")
-"""Classes of the U-Net paper."""
 OBJECT_CLASSES = ("background", "object")
 """Classes of a detector."""
 FALLBACK_DIAMETER_PX = 20.0
@@ -58,7 +57,7 @@ def make_card(
     architecture = start.architecture if start is not None else params.architecture
     decoder, classes = _outputs(architecture, params)
     if start is not None:
-        same = decoder == start.decoder
+        same = decoder == start.decoder and _stuff(params) == start.stuff
         # Whoever passes the model on still owes the first authors their due.
         origin = f"Started from {start.name}: {start.training_data}".rstrip(" :")
         text["training_data"] = " ".join(filter(None, [params.training_data, origin]))
@@ -67,6 +66,7 @@ def make_card(
             start,
             in_channels=pairs[0].channels,
             classes=start.classes if same else classes,
+            stuff=_stuff(params),
             decoder=decoder,
             object_diameter_px=params.object_diameter_px or start.object_diameter_px,
             # Those of the old weights, perhaps found on these very images, would let
@@ -82,6 +82,7 @@ def make_card(
         arguments=_arguments(architecture, params, diameter),
         in_channels=pairs[0].channels,
         classes=classes,
+        stuff=_stuff(params),
         decoder=decoder,
         normalisation=params.normalisation,
         object_diameter_px=diameter,
@@ -97,10 +98,18 @@ def _is_detector(architecture: str) -> bool:
 def _outputs(architecture: str, params: TrainParams) -> tuple[str, tuple[str, ...]]:
     """Return the decoder of the outputs and their classes."""
     if _is_detector(architecture):
+        if params.stuff:
+            raise DatasetError(
+                f"{architecture} finds objects and no classes beside them",
+                ", ".join(_stuff(params)),
+                "Choose a network that classifies pixels, such as unet.",
+            )
         return DETECTIONS, OBJECT_CLASSES
-    if params.target == "interior-border":
-        return params.target, INTERIOR_BORDER
-    return params.target, FOREGROUND_CLASSES
+    return params.target, (*object_classes(params.target), *_stuff(params))
+
+
+def _stuff(params: TrainParams) -> tuple[str, ...]:
+    return tuple(one.name for one in params.stuff)
 
 
 def _arguments(

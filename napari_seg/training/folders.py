@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from napari_seg.training.pairs import TrainingPlane
 
 LABEL_FOLDERS = ("labels", "masks")
+SEMANTIC_FOLDER = "semantic"
+"""Holds the classes beside the objects, by the same names."""
 INDEX = "dataset.json"
 """Names the pairs of an exported data set."""
 
@@ -77,7 +79,13 @@ def pair_files(folder: Path) -> list[FileSource]:
             f"unpaired: {', '.join(lonely[:5])}" if lonely else "no files",
             "Give every image a label file of the same name.",
         )
-    return [FileSource(file, labels[stem]) for stem, file in images.items()]
+    semantic: dict[str, Path] = {}
+    if (folder / SEMANTIC_FOLDER).is_dir():
+        semantic = {file.stem: file for file in (folder / SEMANTIC_FOLDER).iterdir()}
+    return [
+        FileSource(file, labels[stem], semantic=semantic.get(stem))
+        for stem, file in images.items()
+    ]
 
 
 def read_pairs(

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_seg.imaging.axes import PlaneIndex, plane_selection, spatial_axes
-from napari_seg.training.checked import Checked
+from napari_seg.imaging.axes import PlaneIndex, plane_selection
 from napari_seg.training.pairs import (
     MAX_SPOTS,
     Spots,
@@ -18,11 +17,13 @@ from napari_seg.training.pairs import (
     dense_ids,
     diameter_of,
 )
+from napari_seg.training.stuff import StuffClass, put_stuff
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_seg.inference.reader import ImageReader
+    from napari_seg.training.checked import Checked
 
 SCAN_PX = 2048
 """Side of the blocks in which the labels of a plane are looked through once."""
@@ -40,18 +41,30 @@ class LabelsReader:
         Axes of the labels.
     checked : Checked
         What of them counts.
+    semantic : array, optional
+        Values of the classes beside the objects, in the shape of the labels.
+    stuff : sequence of StuffClass, optional
+        What these values mean.
     """
 
     labels: Any
     axes: str
     checked: Checked
+    semantic: Any = None
+    stuff: tuple[StuffClass, ...] = ()
 
     def read(self, plane: PlaneIndex, number: int, window: Window) -> NDArray[np.int32]:
-        """Ids of a window of plane `number`, shape (rows, columns)."""
+        """Ids of a window of plane `number`, shape (rows, columns).
+
+        Below -1 lie classes beside the objects, see `put_stuff`.
+        """
         index = plane_selection(self.axes, plane, window)
         mask = self.checked.mask
         part = None if mask is None else self._upright(mask[index]).astype(bool)
-        return self.checked.apply(self._upright(self.labels[index]), number, part)
+        ids = self.checked.apply(self._upright(self.labels[index]), number, part)
+        if self.semantic is not None:
+            put_stuff(ids, self._upright(self.semantic[index]), self.stuff)
+        return ids
 
     def _upright(self, part: Any) -> NDArray[Any]:
         array = np.asarray(part)
@@ -135,10 +148,3 @@ def _thin(positions: NDArray[np.int32], rng: np.random.Generator) -> NDArray[np.
     if len(positions) <= MAX_SPOTS:
         return positions
     return positions[rng.choice(len(positions), MAX_SPOTS, replace=False)]
-
-
-def labels_reader(
-    labels: Any, image_axes: str, checked: Checked | None
-) -> LabelsReader:
-    """Labels that go with an image of these axes."""
-    return LabelsReader(labels, spatial_axes(image_axes), checked or Checked())

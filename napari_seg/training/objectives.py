@@ -10,10 +10,17 @@ import numpy as np
 import torch
 
 from napari_seg.models.registry import find_architecture
+from napari_seg.training.checked import IGNORED
 from napari_seg.training.instance_targets import instance_targets
 from napari_seg.training.losses import build_loss, with_auxiliary
 from napari_seg.training.rehearsal import Teacher, as_channels
-from napari_seg.training.targets import LOSS_WEIGHTS, interior_border_map, open_gaps
+from napari_seg.training.stuff import stuff_numbers
+from napari_seg.training.targets import (
+    LOSS_WEIGHTS,
+    interior_border_map,
+    object_classes,
+    open_gaps,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -36,8 +43,9 @@ class Objective(Protocol):
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Return what is learnt of each pixel of a patch, and how much it counts.
 
-        Called from several threads. Labels are ids (Y, X), -1 where nobody looked;
-        both results have their shape, and weight 0 there.
+        Called from several threads. Labels are ids (Y, X), -1 where nobody looked,
+        below that classes beside the objects (`stuff_numbers`). Both results have
+        their shape, and weight 0 where nobody looked.
         """
         ...
 
@@ -77,7 +85,7 @@ class DenseObjective:
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Class and border weight of each pixel."""
         params = self.params
-        known = labels >= 0
+        known, stuff = labels != IGNORED, stuff_numbers(labels)
         labels = np.maximum(labels, 0)
         border_weights = replace(LOSS_WEIGHTS, w0=params.w0, sigma=params.sigma_px)
         weights = border_weights.weigh(labels)
@@ -85,6 +93,9 @@ class DenseObjective:
             classes = (open_gaps(labels) > 0).astype(np.int64)
         else:
             classes = interior_border_map(labels, border_px=params.border_px)
+        if params.stuff:
+            last = len(object_classes(params.target)) - 1
+            classes = np.where(stuff > 0, last + stuff, classes)
         return classes, np.where(known, weights, np.float32(0))
 
     def loss(
@@ -145,8 +156,10 @@ class DetectionObjective:
         self, labels: NDArray[np.int32]
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Return the ids; boxes and masks are made of them when they are needed."""
-        known = labels >= 0
-        return np.where(known, labels, 0).astype(np.int64), known.astype(np.float32)
+        known = labels != IGNORED
+        return np.where(labels > 0, labels, 0).astype(np.int64), known.astype(
+            np.float32
+        )
 
     def loss(
         self,

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from napari_seg.training.stuff import stuff_numbers
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -47,7 +49,10 @@ class TrainingPlane(Protocol):
         """Where patches may be centred."""
 
     def read(self, window: Window) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-        """Image (C, rows, columns) and ids (rows, columns); -1 does not count."""
+        """Image (C, rows, columns) and ids (rows, columns).
+
+        -1 does not count; below lie classes beside the objects (`stuff_numbers`).
+        """
 
 
 @dataclass(frozen=True)
@@ -62,7 +67,8 @@ class Spots:
     @classmethod
     def of(cls, labels: NDArray[np.integer]) -> Spots:
         """Find them in labels of shape (Y, X)."""
-        return cls(_some(labels > 0), _some(labels == 0))
+        background = (labels == 0) | (stuff_numbers(labels) > 0)
+        return cls(_some(labels > 0), _some(background))
 
 
 def _some(mask: NDArray[np.bool_]) -> NDArray[np.int32]:
@@ -83,7 +89,8 @@ class TrainingPair:
     image: NDArray[np.float32]
     """Normalised, shape (C, Y, X)."""
     labels: NDArray[np.int32]
-    """Instance ids, shape (Y, X); -1 where they do not count."""
+    """Instance ids, shape (Y, X); -1 where they do not count, below -1 classes beside
+    the objects (`stuff_numbers`)."""
     diameter_px: float
     """Median object diameter; 0 without objects."""
     source: str = ""
@@ -134,11 +141,11 @@ def median_diameter(labels: NDArray[np.integer]) -> float:
 
 
 def dense_ids(labels: NDArray[np.integer]) -> NDArray[np.int32]:
-    """Renumber ids 1..N in their order; 0 and what does not count stay."""
+    """Renumber ids 1..N in their order; 0 and what is negative stay."""
     ids, dense = np.unique(np.maximum(labels, 0), return_inverse=True)
     shift = 0 if ids.size and ids[0] == 0 else 1
     packed = (dense.reshape(labels.shape) + shift).astype(np.int32)
-    packed[labels < 0] = -1
+    np.copyto(packed, labels, where=labels < 0, casting="unsafe")
     return packed
 
 

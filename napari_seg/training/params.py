@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from napari_seg.errors import DatasetError
 from napari_seg.imaging.normalise import Normalisation
 from napari_seg.training.augmentation import Augmentation
+
+if TYPE_CHECKING:
+    from napari_seg.training.stuff import StuffClass
 
 Target = Literal["interior-border", "foreground"]
 Optimiser = Literal["adamw", "sgd"]
@@ -32,6 +35,8 @@ class TrainParams:
     target: Target = "interior-border"
     """Classes to learn: background, interior and border of objects, or background and
     foreground with gaps between touching objects (the U-Net paper)."""
+    stuff: tuple[StuffClass, ...] = ()
+    """Classes to learn beside the objects, from files in ``semantic/``."""
     object_diameter_px: float | None = None
     """Median object diameter (pixels) at which the network sees every image; None
     takes the median of the training images."""

@@ -11,10 +11,16 @@ import numpy as np
 
 from napari_seg.data.io import read_image, read_labels
 from napari_seg.errors import DatasetError, ImageError
-from napari_seg.imaging.axes import axis_size, guess_axes, iter_planes, spatial_shape
+from napari_seg.imaging.axes import (
+    axis_size,
+    guess_axes,
+    iter_planes,
+    spatial_axes,
+    spatial_shape,
+)
 from napari_seg.inference.reader import ImageReader, open_image
-from napari_seg.training.checked import Checked
-from napari_seg.training.lazy import LazyPlane, labels_reader, scan_plane
+from napari_seg.training.checked import IGNORED, Checked
+from napari_seg.training.lazy import LabelsReader, LazyPlane, scan_plane
 from napari_seg.training.pairs import (
     TrainingPair,
     TrainingPlane,
@@ -25,6 +31,7 @@ from napari_seg.types import Progress
 
 if TYPE_CHECKING:
     from napari_seg.imaging.normalise import Normalisation
+    from napari_seg.training.stuff import StuffClass
 
 IN_MEMORY_BYTES = 256 * 2**20
 """Sources that would take more, normalised, are read patch by patch."""
@@ -50,6 +57,8 @@ class ArraySource:
     """Whether it is for validation; None leaves it to the split."""
     origin: str = ""
     """Files it was read from, for messages."""
+    semantic: Any = None
+    """Values of classes beside the objects, in the shape of the labels."""
 
     @property
     def key(self) -> str:
@@ -71,6 +80,8 @@ class FileSource:
     """As for `ArraySource`."""
     checked: Checked | None = None
     """As for `ArraySource`."""
+    semantic: Path | None = None
+    """File with the classes beside the objects."""
 
     @property
     def key(self) -> str:
@@ -92,6 +103,7 @@ class FileSource:
             self.key,
             self.for_validation,
             f"{self.labels} and {self.image}",
+            None if self.semantic is None else read_image(self.semantic).array,
         )
 
 
@@ -106,6 +118,8 @@ class Reading:
     """Channels of the network; None takes those of the first image."""
     normalisation: Normalisation | None = None
     """Percentiles that become 0 and 1."""
+    stuff: tuple[StuffClass, ...] = ()
+    """Classes beside the objects."""
     in_memory_bytes: int = IN_MEMORY_BYTES
     """Larger sources are read patch by patch."""
 
@@ -173,7 +187,9 @@ def _planes(source: ArraySource, reading: Reading) -> Iterator[TrainingPlane | N
     channels = reading.in_channels or 1
     reader = _open(source, channels, reading.normalisation)
     checked = source.checked or Checked()
-    labels = labels_reader(source.labels, reader.axes, checked)
+    semantic = _semantic(source) if reading.stuff else None
+    axes = spatial_axes(reader.axes)
+    labels = LabelsReader(source.labels, axes, checked, semantic, reading.stuff)
     shape = spatial_shape(reader.axes, reader.image.shape)
     lazy = 4 * (channels + 1) * int(np.prod(shape)) > reading.in_memory_bytes
     whole = (slice(0, reader.plane_shape[0]), slice(0, reader.plane_shape[1]))
@@ -195,9 +211,27 @@ def _planes(source: ArraySource, reading: Reading) -> Iterator[TrainingPlane | N
         else:
             ids = dense_ids(labels.read(plane, number, whole))
             image = reader.read_uncached(plane, whole)
-            known = bool((ids >= 0).any())
+            known = bool((ids != IGNORED).any())
             diameter = median_diameter(ids)
             yield TrainingPair(name, image, ids, diameter, group) if known else None
+
+
+def _semantic(source: ArraySource) -> Any:
+    name = source.origin or source.name
+    if source.semantic is None:
+        raise DatasetError(
+            f"{name} does not say where the classes beside the objects are",
+            "no file of that name in semantic/",
+            "Put one beside images/ and labels/, or train without these classes.",
+        )
+    if tuple(source.semantic.shape) != tuple(source.labels.shape):
+        raise DatasetError(
+            f"The classes of {name} do not fit its labels",
+            f"classes {tuple(source.semantic.shape)}, labels "
+            f"{tuple(source.labels.shape)}",
+            "They must have the same shape.",
+        )
+    return source.semantic
 
 
 def _open(

@@ -13,7 +13,13 @@ from napari_seg.imaging.weightmap import BorderWeights
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["INTERIOR_BORDER", "LOSS_WEIGHTS", "interior_border_map", "open_gaps"]
+__all__ = [
+    "INTERIOR_BORDER",
+    "LOSS_WEIGHTS",
+    "interior_border_map",
+    "object_classes",
+    "open_gaps",
+]
 
 LOSS_WEIGHTS = BorderWeights(balance_classes=False, part_touching=True)
 """What the loss weighs with, but for w0 and sigma; the overlay shows just this. Classes
@@ -21,6 +27,13 @@ are balanced over all training images instead, see `sampling.py`."""
 
 INTERIOR_BORDER = ("background", "interior", "border")
 """Classes of an instance network: each object is an interior inside a rim."""
+FOREGROUND_CLASSES = ("background", "foreground")
+"""Classes of the U-Net paper."""
+
+
+def object_classes(target: str) -> tuple[str, ...]:
+    """Background and the classes that objects consist of, by target."""
+    return INTERIOR_BORDER if target == "interior-border" else FOREGROUND_CLASSES
 
 
 def interior_border_map(

@@ -94,7 +94,7 @@ def iter_train(
     keep = start is not None and not params.adapt_channels
     channels = start.card.in_channels if start is not None and keep else None
     sources = find_sources(dataset)
-    planes = yield from iter_read(sources, Reading(channels, norm))
+    planes = yield from iter_read(sources, Reading(channels, norm, params.stuff))
     split = split_planes(planes, marked_sides(sources), seed=params.seed)
     rehearsal: list[TrainingPlane] = []
     if start is not None and params.rehearse:

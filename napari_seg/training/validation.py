@@ -18,6 +18,7 @@ from napari_seg.inference.params import SegmentParams
 from napari_seg.inference.segment import Segmentation, iter_derive, iter_segment
 from napari_seg.training.pairs import TrainingPair, TrainingPlane
 from napari_seg.training.progress import Picture
+from napari_seg.training.stuff import without_stuff
 from napari_seg.types import Progress, run
 
 if TYPE_CHECKING:
@@ -236,4 +237,5 @@ def _crop(plane: TrainingPlane, card: Card) -> TrainingPair:
             start = min(max(middle - side // 2, 0), max(length - side, 0))
         window.append(slice(start, min(start + side, length)))
     image, labels = plane.read((window[0], window[1]))
-    return TrainingPair(plane.name, image, labels, plane.diameter_px, plane.source)
+    truth = without_stuff(labels)  # only objects are scored
+    return TrainingPair(plane.name, image, truth, plane.diameter_px, plane.source)

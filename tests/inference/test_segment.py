@@ -370,6 +370,20 @@ def test_several_views_of_each_tile_give_the_same_where_orientation_tells_nothin
     assert found.provenance["parameters"]["tta"] == tta
 
 
+def test_the_size_is_estimated_from_one_view(
+    brightness: Checkpoint, spots: Draw
+) -> None:
+    image = spots()
+    params = SegmentParams(tile_px=64)
+    steps, plain = drain(image, brightness, params)
+    once = len(brightness.network.sizes)
+    _, found = drain(image, brightness, replace(params, tta="all"))
+    assert found.diameter_px == plain.diameter_px
+    tiles = max(step.done for step in steps if step.stage == "predict")
+    # Seven views more of each tile, and none of what the size is estimated from.
+    assert len(brightness.network.sizes) - once == once + 7 * tiles
+
+
 def test_several_models_are_one_average(brightness: Checkpoint, spots: Draw) -> None:
     other = replace(brightness, card=replace(brightness.card, name="twin"))
     found = segment(spots(), [brightness, other], diameter_px=12)
