@@ -62,13 +62,15 @@ def make_card(
         origin = f"Started from {start.name}: {start.training_data}".rstrip(" :")
         text["training_data"] = " ".join(filter(None, [params.training_data, origin]))
         text["description"] = params.description or f"Fine-tuned from {start.name}"
+        diameter = params.object_diameter_px
         return replace(
             start,
+            arguments=start.arguments | _size(architecture, diameter),
             in_channels=pairs[0].channels,
             classes=start.classes if same else classes,
             stuff=_stuff(params),
             decoder=decoder,
-            object_diameter_px=params.object_diameter_px or start.object_diameter_px,
+            object_diameter_px=diameter or start.object_diameter_px,
             # Those of the old weights, perhaps found on these very images, would let
             # no new weights win. The best weights get their own at the end.
             threshold=Card.threshold,
@@ -119,8 +121,14 @@ def _arguments(
     arguments = params.arguments
     if arguments is None and architecture in ARCHITECTURES:
         arguments = ARCHITECTURES[architecture].training_arguments
-    size = {"diameter_px": round(diameter_px, 2)} if _is_detector(architecture) else {}
-    return size | (arguments or {})
+    return _size(architecture, diameter_px) | (arguments or {})
+
+
+def _size(architecture: str, diameter_px: float | None) -> dict[str, Any]:
+    """Return what a detector must be told of the size of its objects, if it is new."""
+    if diameter_px is None or not _is_detector(architecture):
+        return {}
+    return {"diameter_px": round(diameter_px, 2)}
 
 
 def with_scores(card: Card, metrics: Metrics) -> Card:

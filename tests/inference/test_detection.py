@@ -79,6 +79,22 @@ class Finder(nn.Module):
         return [{name: value[order] for name, value in found.items()}]
 
 
+class Doubler(Finder):
+    """Finds beside each object a fainter one that overlaps it by a third."""
+
+    def forward(self, x: Tensor) -> list[dict[str, Tensor]]:
+        """Boxes, scores and masks of both."""
+        (found,) = super().forward(x)
+        shift = torch.tensor([8.0, 0, 8, 0])
+        return [
+            {
+                "boxes": torch.cat([found["boxes"], found["boxes"] + shift]),
+                "scores": torch.cat([found["scores"], 0.8 * found["scores"]]),
+                "masks": torch.cat([found["masks"]] * 2),
+            }
+        ]
+
+
 @pytest.fixture
 def finder() -> Checkpoint:
     card = Card(
@@ -129,6 +145,22 @@ def test_any_block_size_gives_the_same_objects(
     np.testing.assert_allclose(
         pieces.network_probabilities, whole.network_probabilities, atol=1e-6
     )
+
+
+@pytest.mark.parametrize("tile_px", [1, 90, 150])
+def test_overlaps_are_settled_by_score_across_blocks_too(
+    finder: Checkpoint, spots: Draw, tile_px: int
+) -> None:
+    double = replace(finder, network=Doubler().eval())
+    image = spots((230, 400))
+    whole = segment(image, double, diameter_px=12, tile_px=4096)
+    pieces = segment(image, double, diameter_px=12, tile_px=tile_px)
+    single = segment(image, finder, diameter_px=12)
+    # Those of the last column would lie beyond the image.
+    assert whole.labels.max() == 2 * single.labels.max() - 10
+    np.testing.assert_array_equal(canonical(pieces.labels), canonical(whole.labels))
+    best = [i for i, score in whole.scores.items() if score > 0.9]
+    np.testing.assert_array_equal(np.isin(whole.labels, best), single.labels > 0)
 
 
 def test_objects_larger_than_a_block_are_one(finder: Checkpoint) -> None:

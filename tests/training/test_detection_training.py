@@ -26,6 +26,7 @@ TINY = {
     "box_channels": 16,
     "mask_channels": 8,
 }
+TINY_AS_READ = {k: list(v) if isinstance(v, tuple) else v for k, v in TINY.items()}
 
 
 @pytest.fixture(autouse=True)
@@ -122,10 +123,11 @@ def test_fine_tuning_rehearses_by_labels_and_may_widen_the_input(dataset, tmp_pa
     colour = np.random.default_rng(0).random((48, 48, 3)).astype(np.float32)
     labels = np.zeros((48, 48), np.int32)
     labels[10:22, 10:22] = 1
-    wide = replace(tuned, adapt_channels=True, rehearse=())
+    wide = replace(tuned, adapt_channels=True, rehearse=(), object_diameter_px=15)
     source = ArraySource(colour, labels, "colour", "YXC")
     found = run(iter_train(source, tmp_path / "c.safetensors", wide))
     assert found.card.in_channels == 3
+    assert found.card.arguments == TINY_AS_READ | {"diameter_px": 15}
 
 
 def test_what_is_unknown_takes_no_part(dataset):
