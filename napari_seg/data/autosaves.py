@@ -29,6 +29,10 @@ class Unsaved:
     changed: float
     """When the last edit was made, in seconds since 1970."""
 
+    def discard(self) -> None:
+        """Delete it."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
     def __str__(self) -> str:
         """Say it as a user would."""
         when = time.strftime("%d %b %H:%M", time.localtime(self.changed))
@@ -85,7 +89,7 @@ def purge(
     for one in find_unsaved(root):
         total += _size(one.folder)
         if total > max_bytes or time.time() - one.changed > max_days * 86_400:
-            shutil.rmtree(one.folder, ignore_errors=True)
+            one.discard()
             removed.append(one.folder)
     return removed
 

@@ -9,6 +9,7 @@ import napari
 from qtpy.QtCore import QEvent, Signal
 from qtpy.QtWidgets import QApplication, QTabWidget, QVBoxLayout, QWidget
 
+from napari_seg.gui.autosave.controller import AutosaveController
 from napari_seg.gui.controller import SegmentController
 from napari_seg.gui.correction.controller import CorrectController
 from napari_seg.gui.engine import Engine
@@ -79,6 +80,12 @@ class SegmentationWidget(QWidget):
             remembered,
         )
         self.reviewer = self._make_reviewer(napari_viewer, remembered)
+        self.autosaver = AutosaveController(
+            napari_viewer,
+            self.correct_panel.recovery,
+            JobPump(self).jobs,
+            remembered,
+        )
         self.trainer = TrainController(
             napari_viewer,
             self.train_panel,
@@ -100,6 +107,7 @@ class SegmentationWidget(QWidget):
             self.corrector,
             self.trainer,
             self.weigher,
+            self.autosaver,
         )
         for controller in controllers:
             # A bound method of this widget would be gone with it.

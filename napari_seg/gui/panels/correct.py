@@ -22,6 +22,7 @@ from napari_seg.gui.panels.fields import SPACING_PX, FieldGrid, wrapping_policy
 from napari_seg.gui.panels.keys import KeyButton, TypingGuard
 from napari_seg.gui.panels.object_box import ObjectBox
 from napari_seg.gui.panels.planes_box import PlanesBox
+from napari_seg.gui.panels.recover_strip import RecoverStrip
 from napari_seg.gui.panels.review_strip import ReviewStrip
 from napari_seg.gui.panels.tool_box import ToolBox
 from napari_seg.gui.panels.two_way import TwoWay
@@ -103,6 +104,7 @@ class CorrectPanel(QWidget):
         self.object = ObjectBox()
         self.planes = PlanesBox()
         self.review = ReviewStrip()
+        self.recovery = RecoverStrip()
         self.footer = CorrectFooter()
 
     def _lay_out(self) -> None:
@@ -127,7 +129,8 @@ class CorrectPanel(QWidget):
             inner.addWidget(widget)
         column = QVBoxLayout(self)
         column.setSpacing(SPACING_PX)
-        column.addWidget(scrolled([self.hint, layers, self.problem, self.work]), 1)
+        parts = [self.recovery, self.hint, layers, self.problem, self.work]
+        column.addWidget(scrolled(parts), 1)
         column.addWidget(self.footer)
         self.set_mode(is_volume=False, has_planes=False, axis="")
         self.set_problem("")

@@ -1,0 +1,1 @@
+"""Corrections on disk within seconds, and back after a crash."""
