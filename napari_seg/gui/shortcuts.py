@@ -51,12 +51,14 @@ ACCEPT = Shortcut("Shift+A", "Accept the selected object: lock it, and go on")
 DOUBT_PLANE = Shortcut("Shift+P", "Go to the next doubtful plane")
 DOUBT_IMAGE = Shortcut("Shift+F", "Go to the next doubtful one of the open images")
 RANK = Shortcut("Shift+U", "Rank the objects by doubt anew, or stop that")
+RECOVER = Shortcut("Ctrl+Alt+V", "Recover corrections that were left last time")
+FORGET = Shortcut("Ctrl+Alt+D", "Discard corrections that were left last time")
 
 CORRECTION: tuple[Shortcut, ...] = (
     OBJECT, SPLIT, MERGE, DELETE, LOCK, PICK, SIGN, VOLUME, COMMIT, DISCARD,
     NEW_LABELS, NEW, FREE_ID, FILL, SMOOTH, LARGEST, LOCK_SELECTED, DELETE_SELECTED,
     PREVIOUS, NEXT, THROUGH, RANGE, INTERPOLATE,
-    DOUBT, DOUBT_BACK, ACCEPT, DOUBT_PLANE, DOUBT_IMAGE, RANK,
+    DOUBT, DOUBT_BACK, ACCEPT, DOUBT_PLANE, DOUBT_IMAGE, RANK, RECOVER, FORGET,
 )  # fmt: skip
 """The Correct panel's, in the order of the guide."""
 

@@ -213,7 +213,8 @@ def test_measures_are_requested_when_they_are_chosen(panel):
 
 
 def test_every_key_of_the_panel_does_what_it_is_for(window, panel, heard):
-    assert {*KEYS, *REVIEW_KEYS} == set(shortcuts.CORRECTION)
+    recovery = {shortcuts.RECOVER, shortcuts.FORGET}
+    assert {*KEYS, *REVIEW_KEYS, *recovery} == set(shortcuts.CORRECTION)
     panel.set_pending(True)
     for shortcut in KEYS:
         press_key(window, shortcut.key)

@@ -5,15 +5,15 @@ from __future__ import annotations
 from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtWidgets import (
     QCheckBox,
-    QHBoxLayout,
     QLabel,
-    QPushButton,
     QVBoxLayout,
     QWidget,
 )
 
+from napari_seg.gui import shortcuts
 from napari_seg.gui.forms import tooltip
 from napari_seg.gui.panels.fields import SPACING_PX, wrapping_policy
+from napari_seg.gui.panels.keys import KeyButton
 
 _DOC = (
     "Within two seconds each correction is on disk, so that a crash loses nothing. It "
@@ -33,19 +33,16 @@ class RecoverStrip(QWidget):
         self.text = QLabel()
         self.text.setWordWrap(True)
         self.text.setSizePolicy(wrapping_policy())
-        self.recover = QPushButton("Recover")
-        self.discard = QPushButton("Discard")
+        self.recover = KeyButton("Recover", shortcuts.RECOVER)
+        self.discard = KeyButton("Discard", shortcuts.FORGET)
         self.on = QCheckBox("Save corrections automatically")
         self.offer = QWidget()
-        buttons = QHBoxLayout()
-        buttons.setSpacing(SPACING_PX)
-        buttons.addWidget(self.recover)
-        buttons.addWidget(self.discard)
         inner = QVBoxLayout(self.offer)
         inner.setContentsMargins(0, 0, 0, 0)
         inner.setSpacing(SPACING_PX)
         inner.addWidget(self.text)
-        inner.addLayout(buttons)
+        inner.addWidget(self.recover)
+        inner.addWidget(self.discard)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(SPACING_PX)
