@@ -105,7 +105,7 @@ def open_image(
         If the image has another size than the entry says, or that is too large.
     """
     shape = (int(entry["height"]), int(entry["width"]))
-    name = str(entry["file_name"])
+    name = entry["file_name"]
     found = find_image(name, beside, images)
     check_size(shape, 4, name)
     if found is None and images is not None:

@@ -120,12 +120,12 @@ def write_plane(folder: Path, name: str, item: AnnotatedImage) -> str:
     return f"{name}.png"
 
 
-def find_image(name: str, beside: Path, images: Path | None) -> ImageData | None:
+def find_image(name: object, beside: Path, images: Path | None) -> ImageData | None:
     """Read the image that annotations name.
 
     Parameters
     ----------
-    name : str
+    name : object
         File name, perhaps with folders; they may not lead out of `beside`.
     beside : pathlib.Path
         Folder of the annotations.

@@ -158,9 +158,10 @@ def read_dict(path: Path) -> dict[str, Any]:
     """
     try:
         with path.open("rb") as file:
-            version = npy.read_magic(file)
-            read = npy.read_array_header_1_0 if version == (1, 0) else None
-            shape, _, dtype = (read or npy.read_array_header_2_0)(file)
+            # the later versions are for long headers, and a dictionary has none
+            if npy.read_magic(file) != (1, 0):
+                raise ValueError("not the version that dictionaries are saved in")
+            shape, _, dtype = npy.read_array_header_1_0(file)
             if shape != () or dtype != np.dtype(object):
                 raise ValueError(f"an array of shape {shape} and type {dtype}")
             content = file.read()
