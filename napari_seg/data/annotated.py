@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -10,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_seg.data.image_data import spacing_axes
 from napari_seg.data.provenance import Provenance
 from napari_seg.errors import FormatError
 from napari_seg.imaging.axes import (
@@ -26,6 +29,7 @@ EDITED = "edited"
 VERIFIED = "verified"
 STATES = (PROPOSED, EDITED, VERIFIED)
 DEFAULT_CLASS = "object"
+_SIDE = re.compile(r"\w{0,40}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +39,8 @@ class AnnotatedImage:
     Raises
     ------
     FormatError
-        If the labels are not ids, or of another shape than the image.
+        If the labels are not ids, or of another shape than the image, or the voxel
+        size or the split makes no sense.
     """
 
     name: str
@@ -77,7 +82,31 @@ class AnnotatedImage:
                 f"masks {tuple(self.labels.shape)}, image {tuple(shape)} ({axes})",
                 "Give the image that the masks were made for.",
             )
+        self._check_fields()
         object.__setattr__(self, "labels", _as_ids(self.labels, self.name))
+
+    def _check_fields(self) -> None:
+        """Bring what is known of objects into plain Python types."""
+        axes, sizes = spacing_axes(self.axes), self.spacing
+        if sizes is not None and (
+            len(sizes) != len(axes) or not all(0 < s < math.inf for s in sizes)
+        ):
+            raise FormatError(
+                f"the voxel size of {self.name} is none", f"{sizes} for {axes}"
+            )
+        if not _SIDE.fullmatch(self.split):
+            raise FormatError(
+                f"the split of {self.name} is no name",
+                repr(self.split),
+                "Use train or val.",
+            )
+        for name in ("states", "classes"):
+            texts = {int(i): str(v) for i, v in getattr(self, name).items()}
+            object.__setattr__(self, name, texts)
+        for name in ("scores", "uncertainties"):
+            values = {int(i): float(v) for i, v in getattr(self, name).items()}
+            finite = {i: v for i, v in values.items() if math.isfinite(v)}
+            object.__setattr__(self, name, finite)
 
     @property
     def label_axes(self) -> str:

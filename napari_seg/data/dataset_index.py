@@ -123,9 +123,14 @@ def write_index(folder: Path, items: Iterable[DatasetItem]) -> None:
         "pairs": [item.as_dict() for item in items],
     }
     with atomic_path(folder / INDEX) as temporary, temporary.open("w") as file:
-        file.write(json.dumps(stored, indent=1, allow_nan=False))
+        file.write(json.dumps(stored, indent=1, default=_plain))
         file.flush()
         os.fsync(file.fileno())
+
+
+def _plain(value: Any) -> Any:
+    """Turn numbers of NumPy into those of Python, and what is left into text."""
+    return value.item() if isinstance(value, np.generic) else str(value)
 
 
 @contextmanager

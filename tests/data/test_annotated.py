@@ -73,3 +73,29 @@ def test_files_are_paired_by_stem(tmp_path) -> None:
     (tmp_path / "images/b.png").touch()
     with pytest.raises(DatasetError, match="unpaired: b"):
         paired_files(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"spacing": (1.0,)},
+        {"spacing": (1.0, 0.0)},
+        {"spacing": (1.0, np.nan)},
+        {"split": "../../evil"},
+        {"split": "a/b"},
+    ],
+)
+def test_sizes_and_sides_that_make_no_sense(fields: dict) -> None:
+    with pytest.raises(FormatError, match="of a is no"):
+        AnnotatedImage("a", np.zeros((3, 4), int), **fields)
+
+
+def test_what_is_known_of_objects_is_plain() -> None:
+    item = AnnotatedImage(
+        "a",
+        np.ones((2, 2), int),
+        states={np.int64(1): "edited"},
+        scores={np.int32(1): np.float32(0.5), 2: np.nan},
+    )
+    assert item.scores == {1: 0.5}
+    assert [type(key) for key in (*item.scores, *item.states)] == [int, int]

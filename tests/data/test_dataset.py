@@ -270,3 +270,12 @@ def test_the_hash_is_of_values_type_and_shape() -> None:
     assert array_sha256(array) == array_sha256(same)
     others = [array.reshape(3, 2), array.astype(np.int64), array + 1]
     assert len({array_sha256(a) for a in (array, *others)}) == 4
+
+
+def test_parameters_may_hold_numbers_of_numpy(tmp_path: Path) -> None:
+    parameters = {"w0": np.float32(2), "path": Path("a")}
+    item = awkward(provenance=Provenance(parameters=parameters, time_spent_s=1.5))
+    add_items(tmp_path, [item])
+    (back,) = read_index(tmp_path)
+    assert back.provenance.parameters == {"w0": 2.0, "path": "a"}
+    assert back.provenance.time_spent_s == 1.5

@@ -356,6 +356,8 @@ def test_outlines_that_are_none(tmp_path: Path, segmentation: Any) -> None:
         {"height": None},
         {"file_name": None},
         {"spacing_um": 3},
+        {"spacing_um": [1]},
+        {"split": "../../evil"},
         {"provenance": 3},
     ],
 )

@@ -87,7 +87,7 @@ def read_yolo(path: Path, images: Path | None = None) -> Iterator[AnnotatedImage
     root = path if path.is_dir() else path.parent
     classes = _classes(root / DESCRIPTION)
     for file in sorted((root / "labels").rglob("*.txt")) if path.is_dir() else [path]:
-        side = file.parent.name if file.parent.name in SIDES else ""
+        side = file.parent.name if file.parent.parent == root / "labels" else ""
         folders = [images] if images else [root / "images" / side, file.parent]
         picture = image_of_stem(file.stem, folders)
         if picture is None:
