@@ -181,6 +181,25 @@ def test_bad_inputs_leave_nothing(run: Run, dataset: Path, tmp_path: Path) -> No
     assert "gone does not exist" in done.err
 
 
+@pytest.mark.parametrize("error", [OSError(28, "No space left"), MemoryError()])
+def test_a_full_disk_leaves_nothing(
+    run: Run,
+    dataset: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+) -> None:
+    def full(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("napari_seg.data.formats.coco.write_plane", full)
+    done = run(dataset, "--to", "coco", "--out", tmp_path / "out")
+    assert done.code == 2
+    assert "could not finish" in done.err
+    assert len(done.err.splitlines()) == 1
+    assert [p.name for p in tmp_path.iterdir()] == ["set"]
+
+
 def test_a_data_set_is_checked_and_repaired(run: Run, dataset: Path) -> None:
     done = run(dataset, "--check")
     assert done == (0, f"{dataset}: 5 items, 0 problems\n", "")

@@ -84,7 +84,15 @@ def convert(
     target = _format(to)
     selection = Selection(verified_only, crops, val_share)
     counted = _Counted(select(lambda: reader.read(source, images), selection))
-    _writer(target, out, weights, ngff)(counted, out)
+    write = _writer(target, out, weights, ngff)
+    try:
+        write(counted, out)
+    except (OSError, MemoryError) as error:
+        raise FormatError(
+            f"could not finish {out}",
+            str(error) or "not enough memory",
+            "Nothing of it was kept: make room, and convert again.",
+        ) from error
     if as_json:
         found = {"images": counted.images, "objects": counted.objects}
         emit_json({"input": str(source), "output": str(out), "format": to, **found})

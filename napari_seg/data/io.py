@@ -87,7 +87,9 @@ def read_labels(path: str | os.PathLike[str]) -> ImageData:
             f"axes {data.axes}, shape {data.array.shape}",
             "Labels hold one id per pixel: save them as a grey TIFF.",
         )
-    check_size(data.array.shape, data.array.dtype.itemsize, Path(path).name)
+    # they become int32, whatever they are stored as
+    itemsize = max(4, data.array.dtype.itemsize)
+    check_size(data.array.shape, itemsize, Path(path).name)
     array = np.asarray(data.array)
     # ImageJ turns 32-bit integers into floats when it saves them again
     if array.dtype.kind == "f" and not np.array_equal(array, np.rint(array)):

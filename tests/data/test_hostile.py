@@ -7,6 +7,7 @@ import json
 import pickle
 import tracemalloc
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -418,9 +419,22 @@ def test_a_tiff_that_declares_ten_gigabytes(tmp_path: Path, read: Any) -> None:
         read(path)
 
 
+def test_a_png_that_declares_ten_gigabytes(tmp_path: Path) -> None:
+    size = TEN_GB.to_bytes(4, "big") * 2
+    header = b"IHDR" + size + bytes([8, 0, 0, 0, 0])
+    content = b"\x89PNG\r\n\x1a\n" + (13).to_bytes(4, "big") + header
+    (tmp_path / "a.png").write_bytes(
+        content + zlib.crc32(header).to_bytes(4, "big") + bytes(4) + b"IDAT" + bytes(4)
+    )
+    with pytest.raises(FormatError, match="decompression bomb"):
+        read_image(tmp_path / "a.png")
+    with pytest.raises(FormatError, match="decompression bomb"):
+        list(FORMATS["coco"].read(coco(tmp_path), None))
+
+
 def test_labels_that_are_too_large_for_memory(tmp_path: Path) -> None:
     zarr.create_array(
-        tmp_path / "a.zarr", shape=(TEN_GB, TEN_GB), chunks=(1000, 1000), dtype="i4"
+        tmp_path / "a.zarr", shape=(TEN_GB, TEN_GB), chunks=(1000, 1000), dtype="u1"
     )
     assert read_image(tmp_path / "a.zarr").array.shape == (TEN_GB, TEN_GB)
     with pytest.raises(FormatError, match=r"too large .*9\.31 GB"):

@@ -52,6 +52,8 @@ def new_folder(out: Path) -> Iterator[Path]:
         inner = temporary / "out"
         inner.mkdir()
         yield inner
+        if out.exists():
+            out.rmdir()
         inner.replace(out)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

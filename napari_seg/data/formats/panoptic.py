@@ -122,7 +122,9 @@ def read_panoptic(path: Path, images: Path | None = None) -> Iterator[AnnotatedI
                         for i, s in segments.items()
                         if s.get("state") in STATES
                     },
-                    ignored=frozenset(i for i, s in segments.items() if s["iscrowd"]),
+                    ignored=frozenset(
+                        i for i, s in segments.items() if s.get("iscrowd")
+                    ),
                 )
 
 
