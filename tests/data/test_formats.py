@@ -297,6 +297,11 @@ def test_ome_zarr_reads_its_labels(
     out = tmp_path / "stack.ome.zarr"
     write_omezarr([item], out, version=version)
     assert zarr.open_group(out, mode="r").metadata.zarr_format == zarr_format
+    listed = zarr.open_group(out / "labels", mode="r").attrs.asdict()
+    where = listed if version == "0.4" else listed["ome"]
+    assert where == {"labels": ["objects"]} | (
+        {"version": "0.5"} if version == "0.5" else {}
+    )
     nodes = list(Reader(parse_url(str(out)))())
     image, labels = nodes[0], nodes[-1]
     in_order = np.swapaxes(item.image, 0, 1)

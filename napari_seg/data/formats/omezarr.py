@@ -82,6 +82,10 @@ def _write_one(item: AnnotatedImage, target: Path, version: str) -> None:
             "properties": _properties(item),
         },
     )
+    if version != "0.4":
+        # NGFF 0.5 asks for the version here too, and ome-zarr leaves it out
+        listed = group["labels"].attrs
+        listed["ome"] = {**listed["ome"], "version": version}
 
 
 def _write_array(
