@@ -15,8 +15,9 @@ import tifffile
 
 from napari_seg.cli import main
 from napari_seg.data.annotated import AnnotatedImage
-from napari_seg.data.dataset import add_items, read_items
+from napari_seg.data.dataset import add_items
 from napari_seg.data.dataset_index import read_index
+from napari_seg.data.dataset_reading import read_items
 from napari_seg.data.formats.registry import FORMATS
 
 

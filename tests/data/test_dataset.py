@@ -16,7 +16,7 @@ import tifffile
 from annotations import BIG, awkward, awkward_labels, image_of, volume
 
 from napari_seg.data.annotated import AnnotatedImage
-from napari_seg.data.dataset import add_items, read_items
+from napari_seg.data.dataset import add_items
 from napari_seg.data.dataset_check import check_dataset, repair_dataset
 from napari_seg.data.dataset_index import (
     DatasetItem,
@@ -25,6 +25,7 @@ from napari_seg.data.dataset_index import (
     read_index,
     write_index,
 )
+from napari_seg.data.dataset_reading import read_items
 from napari_seg.data.io import read_image
 from napari_seg.data.provenance import Provenance
 from napari_seg.errors import DatasetError, FormatError

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_seg.data.annotated import AnnotatedImage
-from napari_seg.data.dataset import add_items, read_items
+from napari_seg.data.dataset import add_items
 from napari_seg.data.dataset_index import INDEX
+from napari_seg.data.dataset_reading import read_items
 from napari_seg.data.formats.files import new_folder
 from napari_seg.data.io import read_image, read_labels
 from napari_seg.data.pairing import paired_files
