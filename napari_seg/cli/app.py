@@ -6,6 +6,7 @@ import sys
 
 import typer
 
+from napari_seg.cli.convert import convert
 from napari_seg.cli.demo import demo
 from napari_seg.cli.doctor import doctor
 from napari_seg.cli.evaluate import evaluate
@@ -26,7 +27,8 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for command in (demo, models, segment, train, evaluate, weightmap, doctor):
+COMMANDS = (demo, models, segment, train, evaluate, weightmap, convert, doctor)
+for command in COMMANDS:
     app.command()(command)
 
 

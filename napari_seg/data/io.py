@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_seg.data.image_data import ImageData
+from napari_seg.data.limits import check_size
 from napari_seg.data.tiff import read_tiff, write_tiff
 from napari_seg.errors import FormatError, ImageError, LabelsError
 from napari_seg.files import atomic_path
@@ -80,13 +81,16 @@ def read_labels(path: str | os.PathLike[str]) -> ImageData:
         ``(labels, axes, spacing)`` with int32 labels in memory.
     """
     data = read_image(path)
-    array = np.asarray(data.array)
     if "C" in data.axes:
         raise LabelsError(
             f"{Path(path).name} is a picture, not labels",
-            f"axes {data.axes}, shape {array.shape}",
+            f"axes {data.axes}, shape {data.array.shape}",
             "Labels hold one id per pixel: save them as a grey TIFF.",
         )
+    # they become int32, whatever they are stored as
+    itemsize = max(4, data.array.dtype.itemsize)
+    check_size(data.array.shape, itemsize, Path(path).name)
+    array = np.asarray(data.array)
     # ImageJ turns 32-bit integers into floats when it saves them again
     if array.dtype.kind == "f" and not np.array_equal(array, np.rint(array)):
         raise LabelsError(
@@ -129,28 +133,51 @@ def write_image(
     _write(path, image, axes, spacing, np.dtype(np.float32))
 
 
+def write_picture(
+    path: str | os.PathLike[str],
+    image: Array | da.Array,
+    axes: str,
+    spacing: tuple[float, ...] | None = None,
+) -> None:
+    """Write a microscope's image as it is: its number type and channels are kept.
+
+    Parameters
+    ----------
+    path, spacing
+        As for `write_labels`.
+    image : array of number
+        Any real type that ImageJ has; 64-bit integers become 32-bit if they fit.
+    axes : str
+        Axes of `image`. In the file they are in the order T, Z, C, Y, X.
+    """
+    dtype = np.dtype(_STORED_AS.get(image.dtype.name, image.dtype.name))
+    _write(path, image, axes, spacing, dtype, order="TZCYX")
+
+
 def _write(
     path: str | os.PathLike[str],
     array: Array | da.Array,
     axes: str,
     spacing: tuple[float, ...] | None,
     dtype: np.dtype[Any],
+    order: str = "TZYX",
 ) -> None:
     axes = check_axes(axes, array.shape)
-    order = [axes.index(letter) for letter in "TZYX" if letter in axes]
-    if len(order) != len(axes):
+    places = [axes.index(letter) for letter in order if letter in axes]
+    if len(places) != len(axes):
         raise FormatError("cannot write a channel axis", axes, "Write one channel.")
     if spacing is not None:
         sizes = dict(zip((a for a in axes if a in "ZYX"), spacing, strict=True))
         spacing = tuple(sizes[letter] for letter in "ZYX" if letter in axes)
-    ordered = array.transpose(order)
+    ordered = array.transpose(places)
     limits = [_limits(plane) for plane in _planes(ordered)]
     low = min((low for low, _ in limits), default=0.0)
     high = max((high for _, high in limits), default=0.0)
-    if dtype.kind == "i":
+    if order == "TZYX" and dtype.kind == "i":
         _check_ids(array.dtype, low, high, Path(path).name)
+    _check_range(dtype, array.dtype, (low, high), Path(path).name)
     converted = (plane.astype(dtype) for plane in _planes(ordered))
-    axes = "".join(axes[i] for i in order)
+    axes = "".join(axes[i] for i in places)
     with atomic_path(path) as temporary:
         write_tiff(
             temporary, converted, ordered.shape, dtype, axes, spacing, (low, high)
@@ -187,6 +214,21 @@ def _check_ids(dtype: np.dtype[Any], low: float, high: float, name: str) -> None
         )
 
 
+def _check_range(
+    dtype: np.dtype[Any], of: np.dtype[Any], limits: tuple[float, float], name: str
+) -> None:
+    """Raise where integers would wrap around in the type they are stored as."""
+    if dtype.kind not in "iu" or of.kind not in "iu":
+        return
+    info = np.iinfo(dtype)
+    if limits[0] < info.min or limits[1] > info.max:
+        raise ImageError(
+            f"{name} cannot hold so large numbers",
+            f"{of} from {limits[0]:g} to {limits[1]:g}",
+            "Convert the image to float32.",
+        )
+
+
 def _read_picture(path: Path) -> ImageData:
     """Read a PNG, JPEG or BMP; transparency is dropped, colour tables resolved."""
     from PIL import Image  # not needed for TIFF, which is the rule
@@ -203,5 +245,14 @@ def _read_picture(path: Path) -> ImageData:
         ) from error
     return ImageData(array, "YX" if array.ndim == 2 else "YXC", None)
 
+
+_STORED_AS = {
+    "bool": "uint8",
+    "int8": "int16",
+    "int64": "int32",
+    "uint64": "uint32",
+    "float16": "float32",
+}
+"""Types that ImageJ does not read, and the next that it does."""
 
 _PILLOW_MODES = {"LA": "L", "PA": "RGB", "P": "RGB", "RGBA": "RGB", "CMYK": "RGB"}

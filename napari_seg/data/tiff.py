@@ -13,6 +13,7 @@ import numpy as np
 import tifffile
 
 from napari_seg.data.image_data import ImageData, spacing_axes, unit_in_um
+from napari_seg.data.limits import check_density
 from napari_seg.errors import FormatError
 from napari_seg.imaging.axes import guess_axes
 
@@ -59,6 +60,7 @@ def read_tiff(path: Path, *, lazy_bytes: int = LAZY_BYTES) -> ImageData:
     try:
         with tifffile.TiffFile(path) as tif:
             series = tif.series[0]
+            check_density(series.nbytes, path)
             axes = _axes(series)
             spacing = _spacing(tif, axes)
             is_small = series.nbytes <= lazy_bytes

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_seg.data.pairing import paired_files
 from napari_seg.errors import DatasetError
 from napari_seg.training.checked import Checked
 from napari_seg.training.sources import FileSource, Reading, iter_read
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from napari_seg.imaging.normalise import Normalisation
     from napari_seg.training.pairs import TrainingPlane
 
-LABEL_FOLDERS = ("labels", "masks")
 SEMANTIC_FOLDER = "semantic"
 """Holds the classes beside the objects, by the same names."""
 INDEX = "dataset.json"
@@ -61,30 +61,12 @@ def folder_sources(folder: str | Path) -> list[FileSource]:
 
 def pair_files(folder: Path) -> list[FileSource]:
     """Pair ``images/`` and ``labels/`` (or ``masks/``) by file stem."""
-    labels_dir = next(
-        (folder / n for n in LABEL_FOLDERS if (folder / n).is_dir()), None
-    )
-    if not (folder / "images").is_dir() or labels_dir is None:
-        raise DatasetError(
-            f"{folder} is not a training set",
-            "no images/ beside labels/ or masks/",
-            "Put images into images/ and labels of the same names into labels/.",
-        )
-    images = {file.stem: file for file in sorted((folder / "images").iterdir())}
-    labels = {file.stem: file for file in sorted(labels_dir.iterdir())}
-    lonely = sorted(images.keys() ^ labels.keys())
-    if lonely or not images:
-        raise DatasetError(
-            f"Images and labels in {folder} do not pair up",
-            f"unpaired: {', '.join(lonely[:5])}" if lonely else "no files",
-            "Give every image a label file of the same name.",
-        )
     semantic: dict[str, Path] = {}
     if (folder / SEMANTIC_FOLDER).is_dir():
         semantic = {file.stem: file for file in (folder / SEMANTIC_FOLDER).iterdir()}
     return [
-        FileSource(file, labels[stem], semantic=semantic.get(stem))
-        for stem, file in images.items()
+        FileSource(image, labels, semantic=semantic.get(image.stem))
+        for image, labels in paired_files(folder)
     ]
 
 

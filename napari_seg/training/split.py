@@ -6,17 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
+from napari_seg.data.holdout import FEWEST_SOURCES, draw_groups
 from napari_seg.errors import DatasetError
 
 if TYPE_CHECKING:
     from napari_seg.training.pairs import TrainingPlane
-
-VALIDATION_SHARE = 0.15
-"""Share of the sources held out where a data set names no validation set."""
-FEWEST_SOURCES = 4
-"""With fewer, each is worth more in training than as a judge."""
 
 
 @dataclass(frozen=True)
@@ -85,12 +79,11 @@ def _draw(
     planes: Sequence[TrainingPlane], marked: dict[str, bool], seed: int
 ) -> tuple[set[str], str]:
     # A judge without objects would call any network that finds nothing perfect.
-    able = sorted({p.source for p in planes if p.diameter_px > 0} - marked.keys())
+    able = {p.source for p in planes if p.diameter_px > 0} - marked.keys()
     if len(able) < FEWEST_SOURCES:
         images = "image" if len(able) == 1 else "images"
         return set(), (
             f"{len(able)} labelled {images}: too few to hold one out, so the scores "
             f"are those of the training itself ({FEWEST_SOURCES} images are needed)"
         )
-    count = max(1, round(len(able) * VALIDATION_SHARE))
-    return set(np.random.default_rng(seed).permutation(able)[:count].tolist()), ""
+    return draw_groups(able, seed=seed), ""

@@ -11,6 +11,7 @@ from typing import Any
 
 from psygnal import Signal
 
+from napari_seg.data.holdout import FEWEST_SOURCES
 from napari_seg.gui.engine import DeviceInfo
 from napari_seg.gui.training.data import Row, TrainingData, amount_text
 from napari_seg.gui.training.settings import (
@@ -23,7 +24,6 @@ from napari_seg.gui.training.settings import (
 from napari_seg.gui.training.unfinished import RunRecord, now
 from napari_seg.models.catalogue import ModelEntry
 from napari_seg.training.params import TrainParams
-from napari_seg.training.split import FEWEST_SOURCES
 
 NO_DATA = "no data"
 """Key of the one problem that is nobody's mistake."""
