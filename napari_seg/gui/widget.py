@@ -22,6 +22,7 @@ from napari_seg.gui.refine.controller import RefineController
 from napari_seg.gui.refine.engine import RefineEngine
 from napari_seg.gui.review.controller import ReviewController
 from napari_seg.gui.training.controller import TrainController
+from napari_seg.gui.training.exporter import ExportController
 from napari_seg.gui.weights.controller import WeightsController
 from napari_seg.offload import Offload
 from napari_seg.state import JobState, Remembered
@@ -94,6 +95,12 @@ class SegmentationWidget(QWidget):
             remembered,
             on_model=self._on_model,
         )
+        self.exporter = ExportController(
+            napari_viewer,
+            self.train_panel,
+            self.trainer.data,
+            JobPump(self).jobs,
+        )
         self.weigher = WeightsController(
             napari_viewer, self.weights_panel, JobPump(self).jobs, remembered
         )
@@ -105,6 +112,7 @@ class SegmentationWidget(QWidget):
             self.refiner,
             self.controller,
             self.corrector,
+            self.exporter,
             self.trainer,
             self.weigher,
             self.autosaver,

@@ -11,6 +11,7 @@ from qtpy.QtWidgets import (
     QFileDialog,
     QLabel,
     QLineEdit,
+    QMenu,
     QPushButton,
     QVBoxLayout,
     QWidget,
@@ -65,6 +66,12 @@ _FOLDER_TIP = (
 )
 
 
+_EXPORT_TIP = (
+    "Write what is ticked, with its images, for other programs or as a data set that "
+    "can be added to. With Only objects marked correct, the others are left out."
+)
+
+
 class TrainPanel(QWidget):
     """Emits what the user wants and shows what it is told; it knows no layer."""
 
@@ -75,6 +82,8 @@ class TrainPanel(QWidget):
     used_requested = Signal(str, bool)
     counts_requested = Signal(str, object)
     folder_requested = Signal(str)
+    export_requested = Signal(str, str)
+    """A format, and where to."""
     remove_requested = Signal(str)
     mark_plane_requested = Signal()
     start_from_requested = Signal(str)
@@ -106,6 +115,11 @@ class TrainPanel(QWidget):
         self.plane = QCheckBox()
         self.add_folder = QPushButton("Add folder…")
         self.add_folder.setToolTip(tooltip(_FOLDER_TIP))
+        self.export = QPushButton("Export…")
+        self.export.setToolTip(tooltip(_EXPORT_TIP))
+        self.export_menu = QMenu(self)
+        self.export.setMenu(self.export_menu)
+        self.exported = note_label()
         self.total = note_label()
         self.start_from = combo_box()
         self.name = QLineEdit()
@@ -145,7 +159,9 @@ class TrainPanel(QWidget):
                 editor.setSingleStep(1e-4)
             self.rare.add(name, label, editor)
         self.fold = Fold("Advanced", self.rare)
-        data = Group("Learn from", [self.data, self.plane, self.add_folder, self.total])
+        files = button_grid([self.add_folder, self.export], 2)
+        rows = [self.data, self.plane, files, self.exported, self.total]
+        data = Group("Learn from", rows)
         choice = button_grid([self.resume, self.discard], 2)
         self.offer = Group("Unfinished training", [self.unfinished, choice])
         self.progress = Group("Progress", [self.plot, self.picture])
@@ -209,6 +225,21 @@ class TrainPanel(QWidget):
         """Say how much is ticked."""
         self.total.setText(text)
         self.total.setVisible(bool(text))
+
+    def set_formats(self, formats: Sequence[tuple[str, str]]) -> None:
+        """List what can be exported to, as pairs of name and summary."""
+        self.export_menu.clear()
+        for name, summary in formats:
+            action = self.export_menu.addAction(f"{name}: {summary}")
+            action.triggered.connect(
+                lambda _=False, name=name: self._ask_where_to(name)
+            )
+
+    def set_export(self, text: str, is_busy: bool) -> None:
+        """Say how an export goes; an empty text says nothing."""
+        self.exported.setText(text)
+        self.exported.setVisible(bool(text))
+        self.export.setEnabled(not is_busy)
 
     def set_plane(self, text: str, is_marked: bool) -> None:
         """Show whether the plane on screen is correct; an empty text hides it."""
@@ -288,6 +319,16 @@ class TrainPanel(QWidget):
         folder = QFileDialog.getExistingDirectory(self, "Images with labels")
         if folder:
             self.folder_requested.emit(folder)
+
+    def _ask_where_to(self, name: str) -> None:
+        path, _ = QFileDialog.getSaveFileName(
+            self,
+            f"Export to {name}",
+            "training-set.csv" if name == "csv" else "training-set",
+            options=QFileDialog.Option.DontConfirmOverwrite,
+        )
+        if path:
+            self.export_requested.emit(name, path)
 
     def _on_name(self) -> None:
         self.name_requested.emit(self.name.text())

@@ -1,0 +1,239 @@
+"""The training data that is ticked, written for other programs and other days."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from napari.components import ViewerModel
+from napari.layers import Labels
+
+from napari_seg.data.annotated import EDITED, PROPOSED, VERIFIED, AnnotatedImage
+from napari_seg.data.formats.pairs import read_pairs
+from napari_seg.data.formats.registry import FORMATS
+from napari_seg.data.image_data import spacing_axes
+from napari_seg.data.provenance import Provenance
+from napari_seg.errors import FormatError, NapariSegError
+from napari_seg.gui.correction.history import can_undo
+from napari_seg.gui.faults import explained, notify
+from napari_seg.gui.jobs import Job, Jobs
+from napari_seg.gui.layers import METADATA_KEY, pixel_size_um
+from napari_seg.gui.training.data import TrainingData
+from napari_seg.gui.training.marks import checked_part, correct_ids
+from napari_seg.gui.training.settings import Counts
+from napari_seg.training.sources import ArraySource
+from napari_seg.types import Progress
+
+
+@dataclass(frozen=True)
+class ExportPart:
+    """A row of the training data, as the thread gets it."""
+
+    source: ArraySource | Path
+    """What a training would get."""
+    counts: Counts = Counts.ALL
+    """What of it is exported."""
+    verified: frozenset[int] = frozenset()
+    """Objects that were marked correct."""
+    spacing: tuple[float, ...] | None = None
+    """Voxel size in um, for each of Z, Y, X."""
+    provenance: Provenance = field(default_factory=Provenance)
+    """Where the labels come from."""
+    state: str = PROPOSED
+    """State of the objects nobody marked."""
+
+
+class ExportController:
+    """Writes what the Train panel has ticked.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+        Has the images.
+    panel : TrainPanel
+        Or anything with its export signal and setter.
+    data : TrainingData
+        What is ticked.
+    jobs : Jobs
+        Its own: an export must not wait for a training.
+    report : callable, optional
+        Takes an exception that is a fault of the program.
+    """
+
+    def __init__(
+        self,
+        viewer: ViewerModel,
+        panel: Any,
+        data: TrainingData,
+        jobs: Jobs,
+        report: Callable[[BaseException], None] | None = None,
+    ) -> None:
+        self._viewer = viewer
+        self._panel = panel
+        self._data = data
+        self._jobs = jobs
+        self._report = report or notify
+        panel.set_formats([(each.name, each.summary) for each in FORMATS.values()])
+        panel.set_export("", False)
+        panel.export_requested.connect(self.export)
+
+    def close(self) -> None:
+        """Stop; what is half-written goes."""
+        self._jobs.close()
+
+    def export(self, name: str, path: str) -> None:
+        """Write the ticked rows in a format, to a folder or file."""
+        try:
+            parts = self._parts()
+        except NapariSegError as error:
+            self._on_error(error)
+            return
+        self._panel.set_export("Exporting…", True)
+        job = Job(
+            iter_export(parts, name, Path(path)),
+            on_done=lambda done: self._on_done(done, path),
+            on_progress=self._on_progress,
+            on_error=self._on_error,
+        )
+        self._jobs.start(job)
+
+    def _parts(self) -> list[ExportPart]:
+        used = {row.key: row for row in self._data.used()}
+        if not used:
+            raise FormatError(
+                "There is nothing to export", remedy="Tick labels above, or open some."
+            )
+        found = []
+        for key, source in self._data.parts().items():
+            if isinstance(source, Path):
+                found.append(ExportPart(source))
+            else:
+                layer = next(x for x in self._data.labels() if x.name == key)
+                found.append(self._of_layer(layer, source, used[key].counts))
+        return found
+
+    def _of_layer(
+        self, layer: Labels, source: ArraySource, counts: Counts
+    ) -> ExportPart:
+        pair = self._data.pair(layer)
+        checked = checked_part(layer, pair, counts)
+        image = self._viewer.layers[pair.image_name]
+        sizes = pixel_size_um(image, pair.axes)
+        letters = pair.axes.replace("C", "")
+        spacing = None
+        if sizes is not None:
+            known = dict(zip(letters, sizes, strict=True))
+            spacing = tuple(known[axis] for axis in spacing_axes(pair.axes))
+        return ExportPart(
+            replace(source, checked=checked),
+            counts,
+            correct_ids(layer),
+            spacing,
+            _provenance(layer, str(image.source.path or image.name)),
+            EDITED if can_undo(layer) else PROPOSED,
+        )
+
+    def _on_progress(self, progress: Progress) -> None:
+        text = f"Exporting… {progress.done} of {progress.total}"
+        self._panel.set_export(text, True)
+
+    def _on_done(self, done: tuple[int, int], path: str) -> None:
+        images, objects = done
+        text = (
+            f"Exported {images} image{'s' * (images != 1)} with {objects} "
+            f"object{'s' * (objects != 1)} to {path}"
+        )
+        self._panel.set_export(text, False)
+
+    def _on_error(self, error: BaseException) -> None:
+        message, is_fault = explained(error)
+        if is_fault:
+            self._report(error)
+        self._panel.set_export(f"⚠ {message}", False)
+
+
+def iter_export(
+    parts: Sequence[ExportPart], name: str, out: Path
+) -> Generator[Progress, None, tuple[int, int]]:
+    """Write parts in a format.
+
+    Yields
+    ------
+    Progress
+        Stage ``"export"``, one step a part.
+
+    Returns
+    -------
+    tuple of int
+        Images and objects that were written.
+    """
+    yield Progress("export", 0, len(parts))
+    ready: list[AnnotatedImage] = []
+    for number, part in enumerate(parts):
+        # Copied before anything is written: she may go on correcting.
+        ready += list(_images(part))
+        yield Progress("export", number, len(parts))
+    FORMATS[name].write(_unique(ready), out)
+    objects = sum(len(set(item.ids) - item.ignored) for item in ready)
+    return len(ready), objects
+
+
+def _images(part: ExportPart) -> Iterator[AnnotatedImage]:
+    if isinstance(part.source, Path):
+        yield from read_pairs(part.source)
+        return
+    source = part.source
+    labels = np.array(source.labels)
+    ids = np.unique(labels)
+    ids = ids[ids > 0]
+    states = {int(i): VERIFIED if i in part.verified else part.state for i in ids}
+    only_verified = part.counts is Counts.OBJECTS
+    whole = AnnotatedImage(
+        source.name,
+        labels,
+        source.axes or "YX",
+        source.image,
+        part.spacing,
+        states=states,
+        ignored=frozenset(states) - part.verified if only_verified else frozenset(),
+        group=source.key,
+        provenance=part.provenance,
+    )
+    planes = source.checked.planes if source.checked is not None else None
+    if planes is None:
+        yield whole
+        return
+    for number, plane in enumerate(whole.planes()):
+        if number in planes:
+            marked = dict.fromkeys(plane.ids, VERIFIED)
+            yield replace(plane, states=marked)
+
+
+def _unique(items: Sequence[AnnotatedImage]) -> Iterator[AnnotatedImage]:
+    """Give images of the same name different ones."""
+    taken: set[str] = set()
+    for item in items:
+        name, number = item.name, 2
+        while name in taken:
+            name, number = f"{item.name}-{number}", number + 1
+        taken.add(name)
+        yield item if name == item.name else replace(item, name=name)
+
+
+def _provenance(layer: Labels, source: str) -> Provenance:
+    """Return what is known of how the labels were made."""
+    segmentation = layer.metadata.get(METADATA_KEY, {}).get("segmentation")
+    made = getattr(segmentation, "provenance", None) or {}
+    # Plain JSON values: parameters hold tuples and paths.
+    parameters = json.loads(json.dumps(made.get("parameters", {}), default=str))
+    return Provenance(
+        source=source,
+        model=str(made.get("model", "")),
+        checkpoint_sha256=str(made.get("sha256", "")),
+        parameters=parameters,
+        software=str(made.get("software", "")),
+    )
