@@ -11,7 +11,8 @@ from pathlib import Path
 
 import platformdirs
 
-from napari_seg.data.journal import ABOUT, About, count_edits, read_about
+from napari_seg.data.journal_about import ABOUT, About, read_about
+from napari_seg.data.recovery import count_edits
 from napari_seg.errors import FormatError
 
 MAX_DAYS = 30.0

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from napari_seg.models.card import Card
     from napari_seg.training.params import TrainParams
-    from napari_seg.training.sampling import Patch
+    from napari_seg.training.patch import Patch
 
 
 class Objective(Protocol):

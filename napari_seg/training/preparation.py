@@ -17,7 +17,7 @@ from napari_seg.training.augmentation import Augmentation
 from napari_seg.training.objectives import make_objective
 from napari_seg.training.prefetch import Prefetch
 from napari_seg.training.rehearsal import Teacher
-from napari_seg.training.sampling import Patch, PatchDataset
+from napari_seg.training.sampling import PatchDataset
 from napari_seg.training.schedule import most_steps
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from napari_seg.models.checkpoint import Checkpoint
     from napari_seg.training.pairs import TrainingPlane
     from napari_seg.training.params import TrainParams
+    from napari_seg.training.patch import Patch
 
 
 def build_networks(

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch import Tensor
 from torch.utils.data import Dataset
 
 from napari_seg.errors import DatasetError
@@ -20,6 +19,7 @@ from napari_seg.training.augmentation import (
 )
 from napari_seg.training.objectives import DenseObjective, Objective
 from napari_seg.training.pairs import TrainingPair, TrainingPlane, median_diameter
+from napari_seg.training.patch import Patch
 from napari_seg.training.resize import resize_pair
 
 if TYPE_CHECKING:
@@ -33,10 +33,6 @@ COARSE = 1.3
 """Data this many times finer than wanted is shrunk: sparse reading would alias."""
 HISTOGRAM_PATCHES = 32
 """Patches from which class frequencies are counted."""
-
-Patch = tuple[Tensor, Tensor, Tensor]
-"""Image (C, Y, X), classes or ids (Y, X) and loss weights (Y, X), whichever the
-objective has; batched with N in front."""
 
 
 class PatchDataset(Dataset[Patch]):

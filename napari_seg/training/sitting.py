@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from napari_seg.imaging.metrics import Metrics
     from napari_seg.models.card import Card
     from napari_seg.training.params import TrainParams
+    from napari_seg.training.patch import Patch
     from napari_seg.training.rehearsal import Teacher
-    from napari_seg.training.sampling import Patch
 
 MAX_GRADIENT = 5.0
 """Norm to which gradients are clipped."""

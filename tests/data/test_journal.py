@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 
 from napari_seg.data import journal as module
 from napari_seg.data.autosaves import autosave_dir, find_unsaved, new_folder, purge
-from napari_seg.data.journal import About, Journal, count_edits, read_about, recover
+from napari_seg.data.journal import Journal
+from napari_seg.data.journal_about import About, read_about
+from napari_seg.data.recovery import count_edits, recover
 from napari_seg.errors import FormatError
 
 
@@ -210,7 +212,9 @@ from pathlib import Path
 import numpy as np
 from napari_seg.data import journal as module
 from napari_seg.data.autosaves import find_unsaved
-from napari_seg.data.journal import About, Journal, recover
+from napari_seg.data.journal import Journal
+from napari_seg.data.journal_about import About
+from napari_seg.data.recovery import recover
 
 module.COMPACT_BYTES = 3000  # so that many are killed while a new base is written
 root = Path(sys.argv[1])

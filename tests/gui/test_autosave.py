@@ -11,7 +11,8 @@ from psygnal import Signal
 
 from napari_seg.data import journal as journal_module
 from napari_seg.data.autosaves import find_unsaved
-from napari_seg.data.journal import recover
+from napari_seg.data.journal_about import About
+from napari_seg.data.recovery import recover
 from napari_seg.gui.autosave.controller import AutosaveController
 from napari_seg.gui.jobs import Jobs
 from napari_seg.gui.panels.recover_strip import RecoverStrip
@@ -92,7 +93,7 @@ def begin(tmp_path):
 def dead(monkeypatch):
     """Take the writers of all journals for dead."""
     gone = property(lambda _: False)
-    monkeypatch.setattr(journal_module.About, "is_written", gone)
+    monkeypatch.setattr(About, "is_written", gone)
 
 
 def square(viewer, **kwargs):

@@ -11,7 +11,7 @@ from napari.layers import Labels
 from napari.utils.notifications import show_warning
 
 from napari_seg.data.autosaves import Unsaved, autosave_dir, find_unsaved, purge
-from napari_seg.data.journal import Recovered, recover
+from napari_seg.data.recovery import Recovered, recover
 from napari_seg.gui.autosave.follower import Follower, can_follow
 from napari_seg.gui.faults import explained, notify
 from napari_seg.gui.jobs import Job, Jobs

@@ -10,7 +10,8 @@ import numpy as np
 from napari.layers import Labels
 
 from napari_seg.data.autosaves import new_folder
-from napari_seg.data.journal import About, Journal
+from napari_seg.data.journal import Journal
+from napari_seg.data.journal_about import About
 from napari_seg.gui.layers import METADATA_KEY
 from napari_seg.gui.weights.changes import LabelsWatch
 from napari_seg.imaging.slabs import Box, whole
