@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -14,6 +16,10 @@ from qtpy.QtWidgets import QApplication
 if TYPE_CHECKING:
     from napari.layers import Layer
     from numpy.typing import NDArray
+
+_JOURNALS = tempfile.TemporaryDirectory(prefix="napari-seg-")
+os.environ.setdefault("NAPARI_SEG_AUTOSAVE", _JOURNALS.name)
+# What a benchmark paints is nobody's work, and must not be offered to anybody.
 
 BEAT_MS = 5
 LONG_MS = 50

@@ -6,6 +6,7 @@ user sees who runs the same command.
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -27,13 +28,15 @@ def napari_seg(*arguments: str) -> None:
 def main() -> None:
     """Write everything in ``docs/images``."""
     IMAGES.mkdir(exist_ok=True)
-    napari_seg("demo", "--screenshot", str(IMAGES / "demo.png"))
     with tempfile.TemporaryDirectory() as folder:
+        # Neither the user's unsaved work in the pictures, nor theirs in the user's.
+        os.environ["NAPARI_SEG_AUTOSAVE"] = str(Path(folder) / "autosave")
+        napari_seg("demo", "--screenshot", str(IMAGES / "demo.png"))
         napari_seg("demo", "--headless", "--out", folder)
         shutil.copy(Path(folder) / "overlay.png", IMAGES / "overlay.png")
-    correct_pictures.make(IMAGES)
-    train_pictures.make(IMAGES)
-    refine_pictures.make(IMAGES)
+        correct_pictures.make(IMAGES)
+        train_pictures.make(IMAGES)
+        refine_pictures.make(IMAGES)
 
 
 if __name__ == "__main__":
