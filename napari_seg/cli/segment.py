@@ -80,7 +80,6 @@ def segment(
     params = SegmentParams(
         axes=axes, channel=channel, device=device, tta=tta, crf=refinement, **size
     )
-    params.check()
     results: list[dict[str, Any]] = []
     errors: list[dict[str, str]] = []
     for path, target, problem in _plan(inputs, out):
