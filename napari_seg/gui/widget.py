@@ -81,12 +81,7 @@ class SegmentationWidget(QWidget):
             remembered,
         )
         self.reviewer = self._make_reviewer(napari_viewer, remembered)
-        self.autosaver = AutosaveController(
-            napari_viewer,
-            self.correct_panel.recovery,
-            JobPump(self).jobs,
-            remembered,
-        )
+        self.autosaver = self._make_autosaver(napari_viewer, remembered)
         self.trainer = TrainController(
             napari_viewer,
             self.train_panel,
@@ -95,17 +90,15 @@ class SegmentationWidget(QWidget):
             remembered,
             on_model=self._on_model,
         )
-        self.exporter = ExportController(
-            napari_viewer,
-            self.train_panel,
-            self.trainer.data,
-            JobPump(self).jobs,
-        )
+        self.exporter = self._make_exporter(napari_viewer)
         self.weigher = WeightsController(
             napari_viewer, self.weights_panel, JobPump(self).jobs, remembered
         )
         self._connect()
         self._lay_out()
+        self._close_with_the_window()
+
+    def _close_with_the_window(self) -> None:
         controllers = (
             # First those that listen to the others.
             self.reviewer,
@@ -144,6 +137,18 @@ class SegmentationWidget(QWidget):
             self.controller,
             JobPump(self).jobs,
             remembered,
+        )
+
+    def _make_autosaver(
+        self, viewer: napari.Viewer, remembered: Remembered
+    ) -> AutosaveController:
+        return AutosaveController(
+            viewer, self.correct_panel.recovery, JobPump(self).jobs, remembered
+        )
+
+    def _make_exporter(self, viewer: napari.Viewer) -> ExportController:
+        return ExportController(
+            viewer, self.train_panel, self.trainer.data, JobPump(self).jobs
         )
 
     def _connect(self) -> None:

@@ -265,14 +265,12 @@ def test_other_distances_are_refused():
 
 @pytest.mark.parametrize("target", ["foreground", "interior-border"])
 def test_overlay_and_loss_weigh_alike(target):
+    from napari_seg.training.objectives import DenseObjective
     from napari_seg.training.params import TrainParams
-    from napari_seg.training.sampling import PatchDataset
 
     labels = blobs((64, 64), 40, 3)
     train = TrainParams(w0=7.0, sigma_px=3.0, target=target)
-    dataset = PatchDataset.__new__(PatchDataset)
-    dataset.params, dataset.class_weights = train, None
-    _, in_loss = dataset._targets(labels)
+    _, in_loss = DenseObjective(train).targets(labels)
     params = replace(LOSS_WEIGHTS, w0=7.0, sigma=3.0)
     live, canvas = LiveWeights(labels, (0, 1), params), np.zeros((64, 64), np.float32)
     drained(live, canvas)
