@@ -15,6 +15,7 @@ import shutil
 import struct
 import time
 import zlib
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -75,15 +76,34 @@ class Journal:
         head = HEAD.pack(MARK, len(text), len(packed), check)
         self._pending.append(head + text + packed)
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether something was appended that is not on the disk."""
+        return bool(self._pending)
+
     def flush(self) -> None:
-        """Bring what was appended to the disk."""
+        """Bring what was appended to the disk.
+
+        Raises
+        ------
+        OSError
+            If the disk is full or cannot be written; the next call tries again.
+        """
         if not self._pending:
             return
         content = b"".join(self._pending)
-        with (self.folder / self.about.records[-1]).open("ab") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+        path = self.folder / self.about.records[-1]
+        size = path.stat().st_size if path.exists() else 0
+        try:
+            with path.open("ab") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError:
+            # Half a record would hide all that is written after it.
+            with suppress(OSError):
+                os.truncate(path, size)
+            raise
         self._pending.clear()
         self._written += len(content)
 
@@ -106,7 +126,12 @@ class Journal:
         now = (f"records-{number}.bin",)
         self._tell(replace(before, records=before.records + now))
         self._written = 0
-        base = self._write_base(labels, f"base-{number}")
+        base = f"base-{number}"
+        try:
+            base = self._write_base(labels, base)
+        except OSError:
+            _remove(self.folder / base)
+            raise
         self._tell(replace(before, base=base, records=now, is_partial=False))
         for name in (before.base, *before.records):
             if name:

@@ -101,6 +101,49 @@ def test_a_record_that_was_cut_short_is_left_out(tmp_path, cut):
     assert found.edits == 1
 
 
+def test_after_a_write_that_failed_half_way_the_next_ones_are_read(
+    tmp_path, monkeypatch
+):
+    labels = np.zeros((9, 8), np.int32)
+    journal = start(tmp_path, labels)
+    edit(journal, labels, BOX, 3)
+
+    def fail(_):
+        raise OSError("disk full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module.os, "fsync", fail)
+        labels[BOX] = 4
+        journal.append(BOX, labels)
+        file = tmp_path / journal.about.records[-1]
+        size = file.stat().st_size
+        for _ in range(3):
+            with pytest.raises(OSError, match="disk full"):
+                journal.flush()
+        # Nothing torn is left, which would hide what is written after it.
+        assert file.stat().st_size == size
+    edit(journal, labels, BOX, 5)
+    np.testing.assert_array_equal(recover(tmp_path).labels, labels)
+
+
+def test_a_base_that_could_not_be_written_leaves_nothing(tmp_path, monkeypatch):
+    labels = np.ones((4, 6), np.int32)
+    journal = start(tmp_path, labels)
+    edit(journal, labels, (slice(0, 2), slice(0, 2)), 3)
+
+    def fail(path, about):
+        path.mkdir()
+        raise OSError("disk full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "_new_base", fail)
+        with pytest.raises(OSError, match="disk full"):
+            journal.compact(labels)
+    assert len([p for p in tmp_path.iterdir() if p.is_dir()]) == 1
+    edit(journal, labels, (slice(2, 3), slice(2, 3)), 4)
+    np.testing.assert_array_equal(recover(tmp_path).labels, labels)
+
+
 def test_a_flipped_bit_ends_the_journal_and_harms_nothing_before_it(tmp_path):
     labels = np.zeros((9, 8), np.int32)
     journal = start(tmp_path, labels)

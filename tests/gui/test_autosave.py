@@ -1,6 +1,7 @@
 """Corrections are on disk soon, and come back."""
 
 import errno
+import threading
 import time
 
 import numpy as np
@@ -245,6 +246,64 @@ def test_a_full_disk_is_told_once_and_nothing_is_lost(begin, monkeypatch):
     paint(layer, 30, 10, 4)
     session.settle()
     np.testing.assert_array_equal(session.journals()[-1].labels, layer.data)
+
+
+def test_a_disk_that_stays_full_is_not_filled_with_beginnings(begin, monkeypatch):
+    session = begin()
+    layer = square(session.viewer)
+
+    def full(*args):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(journal_module, "_new_base", full)
+        for column in (5, 25, 40):
+            paint(layer, 25, column)
+            session.wait(lambda: not session.jobs.is_busy)
+        assert list(session.root.glob("*")) == []
+    paint(layer, 10, 40, 3)
+    session.settle()
+    (found,) = session.journals()
+    np.testing.assert_array_equal(found.labels, layer.data)
+
+
+def test_closing_while_a_write_waits_loses_nothing(begin, dead):
+    session = begin()
+    layer = square(session.viewer)
+    paint(layer, 25, 30)
+    (follower,) = session.autosave.followers
+    write = follower.iter_write(session.root)
+    next(write)
+    write.close()  # as a thread does that is told to stop
+    session.autosave.close()
+    np.testing.assert_array_equal(session.journals()[0].labels, layer.data)
+
+
+def test_a_layer_removed_just_before_the_end_is_written(begin, dead):
+    session = begin()
+    layer = square(session.viewer)
+    paint(layer, 25, 30)
+    session.viewer.layers.remove(layer)
+    session.jobs.close()  # before the thread has come to it
+    session.autosave.close()
+    np.testing.assert_array_equal(session.journals()[0].labels, layer.data)
+
+
+def test_a_removed_layer_is_written_by_the_thread(begin, monkeypatch):
+    session = begin()
+    layer = square(session.viewer)
+    threads = []
+    real = journal_module.Journal.begin
+
+    def begins(self, labels):
+        threads.append(threading.current_thread())
+        real(self, labels)
+
+    monkeypatch.setattr(journal_module.Journal, "begin", begins)
+    paint(layer, 25, 30)
+    session.viewer.layers.remove(layer)
+    session.wait(lambda: bool(threads) and not session.jobs.is_busy)
+    assert threads[0] is not threading.main_thread()
 
 
 def test_a_damaged_journal_is_told_of_and_passed_over(begin, dead):

@@ -61,6 +61,7 @@ class AutosaveController:
         self._jobs = jobs
         self._remembered = remembered
         self._warn = warn
+        self._leaving: list[Follower] = []
         self._has_warned = False
         self._is_writing = False
         self._is_closed = False
@@ -88,6 +89,7 @@ class AutosaveController:
         self._jobs.close()
         for follower in self.followers:
             follower.close()
+        for follower in (*self._leaving, *self.followers):
             self._write_last(follower)
         self._remembered.keep_part(_REMEMBERED, {"is_on": self.is_on})
 
@@ -96,8 +98,10 @@ class AutosaveController:
         layers = [layer for layer in found if can_follow(layer)]
         for follower in [f for f in self.followers if f.layer not in layers]:
             follower.close()
-            self._write_last(follower)
             self.followers.remove(follower)
+            if follower.is_behind:
+                self._leaving = [f for f in self._leaving if f.is_behind] + [follower]
+                self._write([follower])
         known = [follower.layer for follower in self.followers]
         for layer in [x for x in layers if x not in known]:
             self.followers.append(Follower(layer, self._write_soon))
@@ -105,11 +109,14 @@ class AutosaveController:
     def _write_soon(self) -> None:
         if not self._is_writing:
             self._is_writing = True
-            self._jobs.later("autosave", _EVERY_S, self._write)
+            self._jobs.later("autosave", _EVERY_S, self._write_all)
 
-    def _write(self) -> None:
+    def _write_all(self) -> None:
+        self._write(self.followers)
+
+    def _write(self, followers: list[Follower]) -> None:
         job = Job(
-            _iter_write(list(self.followers), self.root),
+            _iter_write(list(followers), self.root),
             on_done=lambda _: self._on_written(),
             on_error=self._on_error,
         )

@@ -45,7 +45,8 @@ class Follower:
     @property
     def is_behind(self) -> bool:
         """Whether there is something to write."""
-        return bool(self._boxes)
+        has_pending = self.journal is not None and self.journal.is_behind
+        return bool(self._boxes) or has_pending
 
     def close(self) -> None:
         """Let go of the layer; the journal stays."""
@@ -65,23 +66,23 @@ class Follower:
             If the disk is full or cannot be written; what was to be written is kept
             for another time.
         """
-        labels = self._data
-        boxes = self._boxes
-        self._boxes = []
         yield Progress("autosave", 0, 1)
-        try:
-            if self.journal is None:
-                journal = Journal(new_folder(root), _about(self.layer, labels))
+        # Nothing is given up from here on: closing the generator loses nothing.
+        labels = self._data
+        if self.journal is None:
+            journal = Journal(new_folder(root), _about(self.layer, labels))
+            try:
                 journal.begin(labels)
-                self.journal = journal
-            for box in boxes:
-                self.journal.append(box, labels)
-            self.journal.flush()
-            if self.journal.is_long:
-                self.journal.compact(labels)
-        except OSError:
-            self._boxes = boxes + self._boxes
-            raise
+            except OSError:
+                journal.discard()  # or each edit would fill the disk with another
+                raise
+            self.journal = journal
+        while self._boxes:
+            self.journal.append(self._boxes[0], labels)
+            del self._boxes[0]
+        self.journal.flush()
+        if self.journal.is_long:
+            self.journal.compact(labels)
 
     def _on_step(self, boxes: list[Box]) -> None:
         self._boxes += boxes
