@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,7 +13,6 @@ from napari_seg.cli.output import emit_json, say, warn
 from napari_seg.errors import FormatError
 
 if TYPE_CHECKING:
-    from napari_seg.data.annotated import AnnotatedImage
     from napari_seg.data.formats.registry import Format, Writer
 
 EXIT_BAD_INPUT = 2
@@ -71,7 +70,7 @@ def convert(
     ] = False,
 ) -> None:
     """Convert annotations, or check a data set; nothing is ever overwritten."""
-    from napari_seg.data.formats.selection import Selection, select
+    from napari_seg.data.formats.selection import Counted, Selection, select
 
     if check or repair:
         _look_after(source, repair, as_json)
@@ -83,7 +82,7 @@ def convert(
     reader = _reader(source, given)
     target = _format(to)
     selection = Selection(verified_only, crops, val_share)
-    counted = _Counted(select(lambda: reader.read(source, images), selection))
+    counted = Counted(select(lambda: reader.read(source, images), selection))
     write = _writer(target, out, weights, ngff)
     try:
         write(counted, out)
@@ -98,20 +97,6 @@ def convert(
         emit_json({"input": str(source), "output": str(out), "format": to, **found})
     else:
         say(f"{out}: {counted.images} images, {counted.objects} objects ({to})")
-
-
-class _Counted:
-    """Images passing by, and how many there were."""
-
-    def __init__(self, items: Iterator[AnnotatedImage]) -> None:
-        self.images = self.objects = 0
-        self._items = items
-
-    def __iter__(self) -> Iterator[AnnotatedImage]:
-        for item in self._items:
-            self.images += 1
-            self.objects += len(set(item.ids) - item.ignored)
-            yield item
 
 
 def _format(name: str) -> Format:

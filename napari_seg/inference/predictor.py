@@ -221,14 +221,14 @@ class Predictor(Resident):
     def _one_view(self) -> Iterator[None]:
         """Do without test-time augmentation for a while."""
         averaged = self._network
-        views = averaged.orientations if isinstance(averaged, Averaged) else None
-        if isinstance(averaged, Averaged):
-            averaged.orientations = ORIENTATIONS["none"]
+        if not isinstance(averaged, Averaged):
+            yield
+            return
+        views, averaged.orientations = averaged.orientations, ORIENTATIONS["none"]
         try:
             yield
         finally:
-            if isinstance(averaged, Averaged) and views is not None:
-                averaged.orientations = views
+            averaged.orientations = views
 
     def _try_forward(self, inputs: Array, keep: Slices | None) -> Array | None:
         """Return the probabilities, or None where memory runs out."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -12,6 +13,7 @@ from torch import nn
 from napari_seg.errors import DeviceError
 from napari_seg.inference.device import Device, is_out_of_memory
 from napari_seg.inference.fusion import fuse_for_inference
+from napari_seg.models.averaged import legal_size
 
 
 class Resident:
@@ -40,7 +42,7 @@ class Resident:
         self.device = device
         self.divisor = int(getattr(network, "divisor", 1))
         self.margin = int(getattr(network, "margin", 0))
-        self._input_size = getattr(network, "input_size", None)
+        self._legal_size = partial(legal_size, network)
         side = self.legal_size(1)
         seeded = torch.Generator().manual_seed(0)
         example = torch.rand(1, in_channels, side, side, generator=seeded)
@@ -76,10 +78,7 @@ class Resident:
 
     def legal_size(self, at_least: int) -> int:
         """Return the shortest input length the network takes from `at_least` on."""
-        if self._input_size is not None:
-            return int(self._input_size(at_least))
-        size = max(at_least, 2 * self.margin + self.divisor)
-        return size + (self.margin - size) % self.divisor
+        return self._legal_size(at_least)
 
     def _exhausted(self, found: str) -> DeviceError:
         remedy = "Choose the device 'cpu', or close other programs that use it"

@@ -129,7 +129,7 @@ class Averaged(nn.Module):
         """Smallest input length that is legal for all networks."""
         size = at_least
         while True:
-            wanted = max(_input_size(network, size) for network in self.networks)
+            wanted = max(legal_size(network, size) for network in self.networks)
             if wanted == size:
                 return size
             size = wanted
@@ -155,7 +155,12 @@ def _geometry(network: nn.Module) -> tuple[int, int]:
     return int(getattr(network, "divisor", 1)), int(getattr(network, "margin", 0))
 
 
-def _input_size(network: nn.Module, at_least: int) -> int:
+def legal_size(network: nn.Module, at_least: int) -> int:
+    """Shortest input length (pixels along an axis) a network takes from `at_least` on.
+
+    What the network says of itself (`input_size`), or what follows from its `divisor`
+    and `margin`.
+    """
     own = getattr(network, "input_size", None)
     if own is not None:
         return int(own(at_least))

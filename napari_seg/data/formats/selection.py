@@ -154,3 +154,17 @@ def _crop(
         ignored=plane.ignored & here,
         group=group,
     )
+
+
+class Counted:
+    """Images passing by, and how many there were."""
+
+    def __init__(self, items: Iterable[AnnotatedImage]) -> None:
+        self.images = self.objects = 0
+        self._items = items
+
+    def __iter__(self) -> Iterator[AnnotatedImage]:
+        for item in self._items:
+            self.images += 1
+            self.objects += len(set(item.ids) - item.ignored)
+            yield item

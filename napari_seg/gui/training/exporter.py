@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from napari.layers import Labels
 from napari_seg.data.annotated import EDITED, PROPOSED, VERIFIED, AnnotatedImage
 from napari_seg.data.formats.pairs import read_pairs
 from napari_seg.data.formats.registry import FORMATS
+from napari_seg.data.formats.selection import Counted
 from napari_seg.data.image_data import spacing_axes
 from napari_seg.data.provenance import Provenance
 from napari_seg.errors import FormatError, NapariSegError
@@ -171,15 +172,21 @@ def iter_export(
     tuple of int
         Images and objects that were written.
     """
-    yield Progress("export", 0, len(parts))
-    ready: list[AnnotatedImage] = []
+    ready: list[ExportPart | list[AnnotatedImage]] = []
     for number, part in enumerate(parts):
-        # Copied before anything is written: she may go on correcting.
-        ready += list(_images(part))
         yield Progress("export", number, len(parts))
-    FORMATS[name].write(_unique(ready), out)
-    objects = sum(len(set(item.ids) - item.ignored) for item in ready)
-    return len(ready), objects
+        # Open labels are copied before anything is written: she may go on correcting.
+        # Folders are read image by image while it is written.
+        ready.append(part if isinstance(part.source, Path) else list(_images(part)))
+    yield Progress("export", len(parts), len(parts))
+    items = (
+        item
+        for each in ready
+        for item in (_images(each) if isinstance(each, ExportPart) else each)
+    )
+    counted = Counted(_unique(items))
+    FORMATS[name].write(counted, out)
+    return counted.images, counted.objects
 
 
 def _images(part: ExportPart) -> Iterator[AnnotatedImage]:
@@ -213,7 +220,7 @@ def _images(part: ExportPart) -> Iterator[AnnotatedImage]:
             yield replace(plane, states=marked)
 
 
-def _unique(items: Sequence[AnnotatedImage]) -> Iterator[AnnotatedImage]:
+def _unique(items: Iterable[AnnotatedImage]) -> Iterator[AnnotatedImage]:
     """Give images of the same name different ones."""
     taken: set[str] = set()
     for item in items:
