@@ -18,9 +18,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import Tensor, nn
-from torch.nn import functional
 
 from napari_seg.models.blocks.conv import Norm, conv_norm_act, init_he
+from napari_seg.models.blocks.dense import DenseNetwork
 from napari_seg.models.blocks.encoder import build_encoder
 from napari_seg.models.blocks.reassemble import Readout, Reassemble
 from napari_seg.models.blocks.refinenet import Fusion
@@ -31,15 +31,13 @@ STEM_LEVELS = 2
 """How many of them a stem makes."""
 
 
-class DPT(nn.Module):
+class DPT(DenseNetwork):
     """A vision transformer with a convolutional decoder.
 
     Parameters
     ----------
     in_channels, num_classes : int
         Channels of the image and of the logits.
-    ndim : int
-        2; there is no DPT of volumes.
     encoder : str
         A vision transformer of timm, e.g. ``"vit_base_patch16_224"``.
     encoder_options : mapping, optional
@@ -72,10 +70,9 @@ class DPT(nn.Module):
     ----------
     divisor : int
         Total stride of the coarsest map.
-    margin : int
-        0: any size is taken, and comes back.
     """
 
+    align_corners = True  # as the authors' code
     encoder: Any
     """timm's transformer, of which `torch.nn.Module` tells less than we use."""
 
@@ -84,7 +81,6 @@ class DPT(nn.Module):
         in_channels: int = 3,
         num_classes: int = 2,
         *,
-        ndim: int = 2,
         encoder: str = "vit_base_patch16_224",
         encoder_options: Mapping[str, Any] | None = None,
         patch_px: int = 16,
@@ -99,9 +95,8 @@ class DPT(nn.Module):
         pretrained: bool = False,
     ) -> None:
         super().__init__()
-        _check(ndim, patch_px, channels)
+        _check(patch_px, channels)
         self.divisor = 2 * patch_px
-        self.margin = 0
         made = STEM_LEVELS if stem else 0
         self.stem = _stem(in_channels, channels[:made], patch_px // LEVELS)
         stride = patch_px // 2 if stem else 1
@@ -137,24 +132,8 @@ class DPT(nn.Module):
             if part is not self.encoder:  # timm has drawn its own
                 init_he(part)
 
-    def forward(self, x: Tensor) -> dict[str, Tensor]:
-        """Logits of an image.
-
-        Parameters
-        ----------
-        x : Tensor of shape (N, C, H, W)
-            Normalised image of any size.
-
-        Returns
-        -------
-        dict
-            ``"out"``: logits (N, K, H, W); while training also ``"aux"``, the logits of
-            the auxiliary head at half of its resolution or less (section 4.2: on the
-            penultimate fusion).
-        """
-        rows, columns = x.shape[2:]
-        x = self._fit(x)
-        size = x.shape[2:]
+    def logits(self, x: Tensor) -> dict[str, Any]:
+        """Logits; the auxiliary head (section 4.2) reads the penultimate fusion."""
         maps = [
             conv(part)
             for conv, part in zip(self.equalise, self._pyramid(x), strict=True)
@@ -164,12 +143,7 @@ class DPT(nn.Module):
             penultimate = fused
             skip = maps[level] if level < LEVELS - 1 else None
             fused = self.fusions[level](fused, skip)
-        logits = self.head(fused)
-        if logits.shape[2:] != size:
-            logits = functional.interpolate(
-                logits, size, mode="bilinear", align_corners=True
-            )
-        found = {"out": logits[..., :rows, :columns]}
+        found = {"out": self.head(fused)}
         if self.training:
             found["aux"] = self.auxiliary(penultimate)
         return found
@@ -189,16 +163,6 @@ class DPT(nn.Module):
         for reassemble, (tokens, prefix) in zip(self.reassemble, found, strict=True):
             maps.append(reassemble(tokens, prefix[:, 0]))
         return maps
-
-    def input_size(self, at_least: int) -> int:
-        """Smallest input length that needs no padding and is not below `at_least`."""
-        return -(-at_least // self.divisor) * self.divisor
-
-    def _fit(self, x: Tensor) -> Tensor:
-        bottom, right = (self.input_size(length) - length for length in x.shape[2:])
-        if not bottom and not right:
-            return x
-        return functional.pad(x, (0, right, 0, bottom), mode="replicate")
 
 
 def _stem(in_channels: int, channels: Sequence[int], stride: int) -> nn.ModuleList:
@@ -229,9 +193,7 @@ def _ends(depth: int) -> list[int]:
     return [depth * (i + 1) // LEVELS - 1 for i in range(LEVELS)]
 
 
-def _check(ndim: int, patch_px: int, channels: Sequence[int]) -> None:
-    if ndim != 2:
-        raise ValueError(f"DPT is two-dimensional (found: ndim={ndim}).")
+def _check(patch_px: int, channels: Sequence[int]) -> None:
     if patch_px < 8 or patch_px & (patch_px - 1):
         raise ValueError(f"patch_px must be a power of 2 from 8 (found: {patch_px}).")
     if len(channels) != LEVELS:

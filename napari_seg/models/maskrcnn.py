@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
 from torchvision.models.detection.image_list import ImageList
@@ -28,6 +27,7 @@ from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredic
 from torchvision.models.detection.rpn import RPNHead
 from torchvision.ops import FeaturePyramidNetwork
 
+from napari_seg.models.blocks.dense import next_multiple, pad_to_multiple
 from napari_seg.models.blocks.regions import Proposals, PyramidAlign, RegionHeads
 from napari_seg.models.blocks.residual import ResidualTrunk
 
@@ -53,8 +53,6 @@ class MaskRCNN(nn.Module):
     ----------
     in_channels, num_classes : int
         Channels of the image; classes with the background.
-    ndim : {2}
-        Volumes are segmented plane by plane.
     diameter_px : float
         Typical diameter (pixels) of the objects, from which anchors are made.
     channels, blocks : sequence of int
@@ -74,11 +72,14 @@ class MaskRCNN(nn.Module):
         Total stride.
     margin : int
         0: nothing is eaten.
+    min_size : int
+        Shortest side that is taken.
     fusible : str
         The part that maps an image to feature maps.
     """
 
     margin = 0
+    min_size = 1
     fusible = "encoder"
 
     def __init__(
@@ -86,7 +87,6 @@ class MaskRCNN(nn.Module):
         in_channels: int = 1,
         num_classes: int = 2,
         *,
-        ndim: int = 2,
         diameter_px: float = 24.0,
         channels: Sequence[int] = (32, 64, 128, 256),
         blocks: Sequence[int] = (2, 2, 2, 2),
@@ -97,11 +97,8 @@ class MaskRCNN(nn.Module):
         detections: int = 1000,
     ) -> None:
         super().__init__()
-        if ndim != 2 or len(channels) != 4:
-            raise ValueError(
-                "Mask R-CNN has two dimensions and four levels "
-                f"(found: {ndim} and {len(channels)})."
-            )
+        if len(channels) != 4:
+            raise ValueError(f"Mask R-CNN has four levels (found: {len(channels)}).")
         self.divisor = 2 ** len(channels)
         self.encoder = ResidualTrunk(in_channels, channels, blocks, norm)
         self.pyramid = FeaturePyramidNetwork(list(channels), pyramid)
@@ -132,7 +129,7 @@ class MaskRCNN(nn.Module):
             probabilities inside the box, the best first.
         """
         sizes = [(images.shape[2], images.shape[3])] * len(images)
-        padded = self._fit(images)
+        padded = pad_to_multiple(images, self.divisor)
         features = self.pyramid(self.encoder(padded))
         # They hold no dropout or batch norm: to them "training" only means that there
         # are targets.
@@ -151,13 +148,7 @@ class MaskRCNN(nn.Module):
 
     def input_size(self, at_least: int) -> int:
         """Smallest size without padding that is not below `at_least`."""
-        return -(-at_least // self.divisor) * self.divisor
-
-    def _fit(self, x: Tensor) -> Tensor:
-        rows, columns = (self.input_size(n) - n for n in x.shape[2:])
-        if not rows and not columns:
-            return x
-        return functional.pad(x, (0, columns, 0, rows), mode="replicate")
+        return next_multiple(at_least, self.divisor)
 
 
 def _proposals(channels: int, diameter_px: float, detections: int) -> Proposals:

@@ -2,35 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from napari_seg.errors import UnknownModelError
+from napari_seg.models.specs import attention, detectors, encoder_decoder
 
 if TYPE_CHECKING:
     from torch import nn
 
+    from napari_seg.models.specs.spec import Architecture
 
-@dataclass(frozen=True)
-class Architecture:
-    """A network that can be built and trained."""
-
-    name: str
-    """Name for `build_network` and ``--architecture``."""
-    summary: str
-    """Title, year and what it is, in one line."""
-    build: Callable[..., nn.Module]
-    """Keyword-only builder: in_channels, num_classes, ndim and options."""
-    training_arguments: dict[str, Any]
-    """Arguments for training from scratch where the caller gives none."""
-    aux_weight: float = 0.4
-    """Weight of the loss of its auxiliary heads, if it has any."""
-    pretrainable: bool = False
-    """Whether `build` takes ``pretrained=True``, for an encoder trained elsewhere."""
-    kind: Literal["dense", "detector"] = "dense"
-    """Whether it classifies pixels, or finds objects one by one. A detector is built
-    for objects of a size, ``diameter_px``."""
+ARCHITECTURES: dict[str, Architecture] = {
+    spec.name: spec
+    for module in (encoder_decoder, attention, detectors)
+    for spec in module.SPECS
+}
 
 
 def build_network(
@@ -55,7 +41,8 @@ def build_network(
         ``forward`` takes (N, C, *spatial) and returns a dict with the logits (N, K,
         *spatial less twice `margin`) under ``"out"``; that of a detector returns the
         objects of each image, see `maskrcnn.py`. It has the attributes `divisor`
-        (total stride) and `margin` (pixels eaten per side).
+        (total stride), `margin` (pixels eaten per side) and `min_size` (the shortest
+        side it takes).
 
     Raises
     ------
@@ -76,66 +63,3 @@ def find_architecture(name: str) -> Architecture:
             remedy=f"Choose one of: {', '.join(sorted(ARCHITECTURES))}.",
         )
     return architecture
-
-
-def _build_unet(
-    *, in_channels: int, num_classes: int, ndim: int = 2, **options: Any
-) -> nn.Module:
-    from napari_seg.models.unet import UNet
-
-    return UNet(in_channels, num_classes, ndim=ndim, **options)
-
-
-def _build_dpt(
-    *, in_channels: int, num_classes: int, ndim: int = 2, **options: Any
-) -> nn.Module:
-    from napari_seg.models.dpt import DPT
-
-    return DPT(in_channels, num_classes, ndim=ndim, **options)
-
-
-def _build_maskrcnn(
-    *, in_channels: int, num_classes: int, ndim: int = 2, **options: Any
-) -> nn.Module:
-    from napari_seg.models.maskrcnn import MaskRCNN
-
-    return MaskRCNN(in_channels, num_classes, ndim=ndim, **options)
-
-
-ARCHITECTURES: dict[str, Architecture] = {
-    entry.name: entry
-    for entry in (
-        Architecture(
-            name="unet",
-            summary="U-Net (Ronneberger et al. 2015), 2D or 3D",
-            build=_build_unet,
-            training_arguments={
-                "channels": (24, 48, 96, 192, 256),
-                "padding": "same",
-                "norm": "batch",
-            },
-        ),
-        Architecture(
-            name="dpt",
-            summary="DPT, a vision transformer (Ranftl et al. 2021), 2D",
-            build=_build_dpt,
-            training_arguments={
-                "encoder": "vit_tiny_patch16_224",
-                "patch_px": 8,
-                "image_px": 256,
-                "stem": True,
-                "channels": (32, 64, 96, 192),
-                "fusion": 64,
-            },
-            aux_weight=0.2,  # section 4.2
-            pretrainable=True,
-        ),
-        Architecture(
-            name="maskrcnn",
-            summary="Mask R-CNN (He et al. 2017), finds objects one by one, 2D",
-            build=_build_maskrcnn,
-            training_arguments={},
-            kind="detector",
-        ),
-    )
-}

@@ -64,6 +64,8 @@ class UNet(nn.Module):
         Total stride: tile steps must be multiples of it.
     margin : int
         Pixels that valid convolutions eat on every side; 0 if padded.
+    min_size : int
+        Shortest side that is taken.
     keeps_windows : bool
         True: `forward` takes the window of the output to compute.
     """
@@ -90,6 +92,7 @@ class UNet(nn.Module):
         self.depth = len(channels) - 1
         self.divisor = 2**self.depth
         self.margin = 0 if padding == "same" else _margin(self.depth, upsampling)
+        self.min_size = 1 if padding == "same" else self.input_size(1)
 
         def double(n_in: int, n_mid: int, n_out: int) -> nn.Sequential:
             first = conv_norm_act(n_in, n_mid, ndim=ndim, padding=padding, norm=norm)

@@ -196,7 +196,6 @@ def test_residual_unit_with_zero_weights_changes_nothing():
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"ndim": 3}, "two-dimensional"),
         ({"patch_px": 12}, "power of 2"),
         ({"channels": (8, 8)}, "4 numbers"),
         ({"readout": "mean"}, "readout"),

@@ -69,7 +69,7 @@ def test_the_file_of_the_default_network_stays_below_24_mb(channels):
 
 
 def test_volumes_are_refused():
-    with pytest.raises(ValueError, match="two dimensions"):
+    with pytest.raises(ValueError, match="2 dimensions"):
         build_network("maskrcnn", in_channels=1, num_classes=2, ndim=3)
 
 

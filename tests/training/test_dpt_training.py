@@ -70,18 +70,17 @@ def test_a_trained_encoder_is_only_for_who_has_one(dataset, tmp_path):
 
 
 def test_the_builder_is_asked_for_trained_weights(dataset, tmp_path, monkeypatch):
-    from napari_seg.models import registry
+    from napari_seg.models import dpt
     from napari_seg.models.card import Card
 
     asked = []
 
-    def build(**options):
+    def build(in_channels, num_classes, **options):
         asked.append(options.pop("pretrained", False))
         return torch.nn.Conv2d(1, 2, 1)
 
-    entry = registry.Architecture("fake", "", build, {}, pretrainable=True)
-    monkeypatch.setitem(registry.ARCHITECTURES, "fake", entry)
-    card = Card("fake", "fake", {}, 1, ("background", "foreground"))
+    monkeypatch.setattr(dpt, "DPT", build)
+    card = Card("fake", "dpt", {}, 1, ("background", "foreground"))
     build_networks(card, None, TrainParams(pretrained=True))
     build_networks(card, None, TrainParams())
     assert asked == [True, False]

@@ -1,0 +1,1 @@
+"""The table of architectures, a module for each group of families. Loads no torch."""

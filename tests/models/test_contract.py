@@ -1,0 +1,249 @@
+"""What every network promises, whatever is in it; one test for one promise.
+
+A new architecture needs one line in `CASES`: arguments that make it tiny. Networks
+that find objects promise other things; see `test_maskrcnn.py`.
+"""
+
+import functools
+import warnings
+
+import pytest
+import torch
+
+from napari_seg.errors import UnknownModelError
+from napari_seg.models.card import Card
+from napari_seg.models.checkpoint import load_model, save_checkpoint
+from napari_seg.models.registry import ARCHITECTURES, build_network
+
+VIT = {"embed_dim": 24, "depth": 4, "num_heads": 2}
+CASES = {
+    "dpt": {
+        "encoder_options": VIT,
+        "encoder": "vit_tiny_patch16_224",
+        "image_px": 32,
+        "channels": [4, 8, 12, 16],
+        "fusion": 8,
+    },
+    "unet": {"channels": [4, 6, 8], "padding": "same", "norm": "batch"},
+    "unet: valid": {"channels": [4, 6, 8]},
+}
+"""Arguments by name, or by name and what is special."""
+CLASSES = ("background", "interior", "border")
+REACH_PX = {"dpt": None}
+"""How far a pixel looks at most, None for everywhere; 48 px where nothing is said."""
+UNREACHED: dict[str, tuple[str, ...]] = {}
+"""Parameters that no gradient reaches, by the beginning of their names, and why."""
+
+dense = pytest.mark.parametrize("case", CASES)
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    torch.set_num_threads(1)
+
+
+def name_of(case):
+    return case.partition(":")[0]
+
+
+def build(case, in_channels=1):
+    torch.manual_seed(0)
+    return build_network(
+        name_of(case),
+        in_channels=in_channels,
+        num_classes=len(CLASSES),
+        **CASES[case],
+    )
+
+
+@functools.cache
+def evaluated(case, in_channels=1):
+    """Build a network as it may be after training: its norms have seen something."""
+    network = build(case, in_channels)
+    for layer in network.modules():
+        if isinstance(layer, torch.nn.modules.batchnorm._BatchNorm):
+            layer.running_mean.uniform_(-0.2, 0.2)
+            layer.running_var.uniform_(0.5, 1.5)
+    return network.eval()
+
+
+def size_of(network, at_least):
+    """Return a side that is not legal, unless the network takes no other."""
+    return network.input_size(at_least) if network.margin else at_least
+
+
+def logits(network, x):
+    with torch.inference_mode():
+        return network(x)["out"]
+
+
+def close(found, expected, tolerance=1e-5):
+    scale = expected.abs().max()
+    torch.testing.assert_close(found / scale, expected / scale, atol=tolerance, rtol=0)
+
+
+def test_every_dense_architecture_is_held_to_the_contract():
+    named = {a.name for a in ARCHITECTURES.values() if a.kind == "dense"}
+    assert {name_of(case) for case in CASES} == named
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_the_table_says_what_a_reader_needs(name):
+    spec = ARCHITECTURES[name]
+    assert spec.name == name
+    assert 2010 < spec.year < 2030
+    assert spec.family
+    assert spec.paper
+    assert len(spec.good_at) < 70
+    for part in (spec.title, spec.authors, str(spec.year), spec.good_at):
+        assert part in spec.summary
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_dimensions_it_does_not_have_are_refused(name):
+    spec = ARCHITECTURES[name]
+    for ndim in {1, 2, 3, 4} - set(spec.ndims):
+        with pytest.raises(ValueError, match=f"dimensions .found: {ndim}."):
+            build_network(name, in_channels=1, num_classes=2, ndim=ndim)
+
+
+def test_unknown_names_are_refused_with_the_known_ones():
+    with pytest.raises(UnknownModelError, match="unet"):
+        build_network("vnet", in_channels=1, num_classes=2)
+
+
+@pytest.mark.parametrize(
+    "name", [a.name for a in ARCHITECTURES.values() if a.reference]
+)
+def test_at_the_published_width_it_has_the_published_size(name):
+    reference = ARCHITECTURES[name].reference
+    with torch.device("meta"):
+        network = build_network(
+            name,
+            in_channels=reference.in_channels,
+            num_classes=reference.num_classes,
+            **reference.arguments,
+        )
+    found = sum(parameter.numel() for parameter in network.parameters())
+    assert found == reference.parameters, reference.source
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_what_is_trained_by_default_fits_a_processor_and_a_small_file(name):
+    with torch.device("meta"):
+        network = build_network(
+            name,
+            in_channels=1,
+            num_classes=3,
+            **ARCHITECTURES[name].training_arguments,
+        )
+    assert sum(parameter.numel() for parameter in network.parameters()) < 12e6
+
+
+@dense
+@pytest.mark.parametrize("channels", [1, 3, 5])
+def test_any_size_and_batch_comes_back(case, channels):
+    network = evaluated(case, channels)
+    for batch, sides in ((1, (37, 53)), (2, (16, 40)), (1, (5, 18))):
+        sides = [size_of(network, side) for side in sides]
+        found = logits(network, torch.rand(batch, channels, *sides))
+        inner = [side - 2 * network.margin for side in sides]
+        assert found.shape == (batch, len(CLASSES), *inner)
+        assert torch.isfinite(found).all()
+
+
+@dense
+def test_the_smallest_size_is_the_one_it_says(case):
+    network = evaluated(case)
+    side = network.min_size
+    inner = side - 2 * network.margin
+    assert side > 0
+    assert side == network.min_size <= network.input_size(1)
+    assert logits(network, torch.rand(1, 1, side, side)).shape[2:] == (inner, inner)
+    if side > 1:
+        with pytest.raises(ValueError, match=r"size|px|pixel"):
+            network(torch.rand(1, 1, side - 1, side))
+
+
+@dense
+def test_the_divisor_is_the_shift_that_changes_nothing(case):
+    network, reach = evaluated(case), REACH_PX.get(name_of(case), 48)
+    step, margin = network.divisor, network.margin
+    assert network.input_size(network.input_size(5 * step)) >= 5 * step
+    if reach is None:
+        return  # each pixel sees the borders of the image
+    side = network.input_size(2 * (reach + step) + 2 * margin + 16)
+    x = torch.rand(1, 1, side + step, side + step)
+    inner = slice(reach - margin, side - 2 * margin - reach + margin)
+
+    def shifted(by):
+        return logits(network, x[..., by : by + side, by : by + side])
+
+    still = shifted(0)[..., step + inner.start : inner.stop, step + inner.start :]
+    still = still[..., : inner.stop - inner.start - step]
+    moved = shifted(step)[..., inner.start : inner.stop - step, inner.start :]
+    moved = moved[..., : still.shape[-1]]
+    assert still.numel()
+    close(moved, still)
+    if step > 1:
+        by = step // 2
+        half = shifted(by)[..., step - by + inner.start :, step - by + inner.start :]
+        half = half[..., : still.shape[-2], : still.shape[-1]]
+        assert (half - still).abs().max() > 1e-4 * still.abs().max()
+
+
+@dense
+@pytest.mark.parametrize("batch", [1, 2])
+def test_a_gradient_reaches_every_parameter(case, batch):
+    network = build(case).train()
+    side = size_of(network, 64)
+    found = network(torch.rand(batch, 1, side, side))
+    aux = found.get("aux", [])
+    heads = [found["out"], *(aux if isinstance(aux, list) else [aux])]
+    assert {head.shape[2:] for head in heads} == {(side - 2 * network.margin,) * 2}
+    sum((head - head.mean()).square().sum() for head in heads).backward()
+    excused = UNREACHED.get(name_of(case), ())
+    dead = []
+    for name, parameter in network.named_parameters():
+        if name.startswith(excused) and excused:
+            continue
+        assert parameter.grad is not None, name
+        assert torch.isfinite(parameter.grad).all(), name
+        if parameter.ndim > 1 and not parameter.grad.abs().sum() > 0:
+            dead.append(name)
+    assert not dead
+
+
+@dense
+def test_evaluation_repeats_itself_and_images_of_a_batch_do_not_mix(case):
+    network = evaluated(case)
+    side = size_of(network, 40)
+    x = torch.rand(2, 1, side, side)
+    both = logits(network, x)
+    assert torch.equal(both, logits(network, x))
+    close(both, torch.cat([logits(network, x[:1]), logits(network, x[1:])]))
+    assert set(network(x)) == {"out"}
+
+
+@dense
+def test_a_checkpoint_alone_brings_it_back(case, tmp_path):
+    network = evaluated(case)
+    card = Card("tiny", name_of(case), CASES[case], 1, CLASSES)
+    path = save_checkpoint(tmp_path / "tiny.safetensors", network, card, half=False)
+    loaded = load_model(path)
+    assert loaded.card.arguments == CASES[case]
+    side = size_of(network, 40)
+    x = torch.rand(1, 1, side, side)
+    assert torch.equal(logits(loaded.network, x), logits(network, x))
+
+
+@dense
+def test_torch_can_trace_it(case):
+    network = evaluated(case)
+    side = network.input_size(40)
+    x = torch.rand(1, 1, side, side)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        traced = torch.jit.trace(network, x, strict=False, check_trace=False)
+    with torch.inference_mode():
+        close(traced(x)["out"], network(x)["out"])
