@@ -45,16 +45,14 @@ def train(
     ] = None,
     architecture: Annotated[
         str | None,
-        typer.Option(help="unet or maskrcnn, see `napari-seg models` (unet)."),
+        typer.Option(help="Network, one that `napari-seg models` lists (unet)."),
     ] = None,
     init: Annotated[
         Path | None, typer.Option(help="Checkpoint to start from, by name or file.")
     ] = None,
     pretrained: Annotated[
         bool,
-        typer.Option(
-            "--pretrained", help="Fetch an encoder trained on photographs (dpt)."
-        ),
+        typer.Option("--pretrained", help="Fetch an encoder trained on photographs."),
     ] = False,
     minutes: Annotated[
         float | None, typer.Option(min=0, help="Train for so long (10).")
@@ -99,7 +97,8 @@ def train(
     loss: Annotated[
         str | None,
         typer.Option(
-            help="cross-entropy, focal, dice, tversky, lovasz; + adds several."
+            help="cross-entropy, focal, dice, tversky, lovasz, aaf; + adds several, "
+            "e.g. cross-entropy+aaf."
         ),
     ] = None,
     target: Annotated[

@@ -5,7 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from napari_seg.errors import UnknownModelError
-from napari_seg.models.specs import attention, detectors, encoder_decoder
+from napari_seg.models.specs import (
+    attention,
+    context,
+    detectors,
+    encoder_decoder,
+)
 
 if TYPE_CHECKING:
     from torch import nn
@@ -14,7 +19,7 @@ if TYPE_CHECKING:
 
 ARCHITECTURES: dict[str, Architecture] = {
     spec.name: spec
-    for module in (encoder_decoder, attention, detectors)
+    for module in (encoder_decoder, context, attention, detectors)
     for spec in module.SPECS
 }
 

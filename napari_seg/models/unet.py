@@ -6,7 +6,10 @@ Ronneberger, Fischer and Brox, arXiv:1505.04597, figure 1; in three dimensions
 Departures from the paper, all of them options:
   - ``padding="same"`` pads the convolutions, so the output is as large as the input;
   - ``norm`` adds batch or group normalisation, and drops the bias it makes useless;
-  - ``upsampling="resize"`` replaces the 2x2 transposed convolution.
+  - ``upsampling="resize"`` replaces the 2x2 transposed convolution;
+  - ``attention`` weighs the channels of every level of the encoder (squeeze and
+    excitation), or lets the pixels of the coarsest look at each other (non-local). What
+    a tile shows then has a say in each of its pixels.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ from typing import Literal
 from torch import Tensor, cat, nn
 from torch.nn import functional
 
+from napari_seg.models.blocks.attention import NonLocal, SqueezeExcitation
 from napari_seg.models.blocks.conv import (
     CONV,
     CONV_TRANSPOSE,
@@ -33,6 +37,7 @@ from napari_seg.models.blocks.window import Window, grow, take
 
 Upsampling = Literal["transposed", "resize"]
 Scheme = Literal["2015", "2016"]
+Attention = Literal["se", "non-local"]
 
 
 class UNet(nn.Module):
@@ -57,6 +62,8 @@ class UNet(nn.Module):
     scheme : {"2015", "2016"}
         Where channels double: at the first convolution after the pooling (2015), or
         at the last one before it, with upsampling that keeps channels (2016).
+    attention : {"se", "non-local"}, optional
+        See above.
 
     Attributes
     ----------
@@ -84,9 +91,10 @@ class UNet(nn.Module):
         norm: Norm | None = None,
         dropout: float = 0.0,
         scheme: Scheme = "2015",
+        attention: Attention | None = None,
     ) -> None:
         super().__init__()
-        _check(ndim, channels, padding, upsampling, scheme)
+        _check(ndim, channels, padding, upsampling, scheme, attention)
         self.padding = padding
         self.upsampling = upsampling
         self.depth = len(channels) - 1
@@ -120,6 +128,13 @@ class UNet(nn.Module):
             self.decoder.append(double(n + n_up, n, n))
         self.head = CONV[ndim](channels[0], num_classes, kernel_size=1)
         init_he(self)
+        self.gates = nn.ModuleList(
+            SqueezeExcitation(n) if attention == "se" else nn.Identity()
+            for n in channels
+        )
+        self.look: nn.Module = nn.Identity()
+        if attention == "non-local":
+            self.look = NonLocal(channels[-1], ndim=ndim)
 
     def forward(
         self, x: Tensor, keep: Sequence[slice] | None = None
@@ -146,11 +161,11 @@ class UNet(nn.Module):
         x = self._fit(x)
         skips: list[Tensor] = []
         for level, block in enumerate(self.encoder):
-            x = block(self.pool(x) if level else x)
+            x = self.gates[level](block(self.pool(x) if level else x))
             if level >= self.depth - 1:
                 x = self.dropout(x)
             skips.append(x)
-        x = skips.pop()
+        x = self.look(skips.pop())
         if self.padding == "valid":
             x = self._decode_valid(x, skips)
         else:
@@ -246,6 +261,7 @@ def _check(
     padding: str,
     upsampling: str,
     scheme: str,
+    attention: str | None,
 ) -> None:
     if ndim not in CONV:
         raise ValueError(f"ndim must be 2 or 3 (found: {ndim}).")
@@ -255,6 +271,7 @@ def _check(
         ("padding", padding, ("valid", "same")),
         ("upsampling", upsampling, ("transposed", "resize")),
         ("scheme", scheme, ("2015", "2016")),
+        ("attention", attention, (None, "se", "non-local")),
     ):
         if value not in allowed:
             raise ValueError(f"{name} must be one of {allowed} (found: {value!r}).")

@@ -9,6 +9,7 @@ import torch
 from torch.nn import functional
 
 from napari_seg.errors import DatasetError
+from napari_seg.training.affinity import AdaptiveAffinity
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -101,14 +102,19 @@ def _jaccard_steps(true: Tensor) -> Tensor:
     return torch.cat([loss[:1], loss[1:] - loss[:-1]])
 
 
-LOSSES: Mapping[str, Loss] = {
-    "cross-entropy": weighted_cross_entropy,
-    "focal": focal,
-    "dice": dice,
-    "tversky": tversky,
-    "lovasz": lovasz,
+def _always(loss: Loss) -> Callable[[], Loss]:
+    return lambda: loss
+
+
+LOSSES: Mapping[str, Callable[[], Loss]] = {
+    "cross-entropy": _always(weighted_cross_entropy),
+    "focal": _always(focal),
+    "dice": _always(dice),
+    "tversky": _always(tversky),
+    "lovasz": _always(lovasz),
+    "aaf": AdaptiveAffinity,
 }
-"""Losses by name; ``+`` adds several."""
+"""What makes the loss of a name, for one run: some remember; ``+`` adds several."""
 
 
 def build_loss(name: str) -> Loss:
@@ -126,7 +132,7 @@ def build_loss(name: str) -> Loss:
             f"There is no loss named {unknown[0]!r}",
             remedy=f"Choose from {', '.join(LOSSES)}; + adds several.",
         )
-    losses = [LOSSES[part] for part in parts]
+    losses = [LOSSES[part]() for part in parts]
 
     def total(logits: Tensor, classes: Tensor, weights: Tensor) -> Tensor:
         return torch.stack([loss(logits, classes, weights) for loss in losses]).sum()

@@ -57,7 +57,8 @@ class TrainParams:
     momentum: float = 0.99
     """Momentum of gradient descent; 0.99 with a batch of 1 in the U-Net paper."""
     loss: str = "cross-entropy"
-    """Loss: cross-entropy, focal, dice, tversky or lovasz; several joined by +."""
+    """Loss: cross-entropy, focal, dice, tversky, lovasz or, beside one of these, aaf
+    (neighbours of one class shall agree); several joined by +."""
     pretrained: bool = False
     """Start from an encoder trained on photographs, where the architecture has one to
     be fetched; not with `init`."""
