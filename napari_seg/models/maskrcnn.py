@@ -27,7 +27,7 @@ from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredic
 from torchvision.models.detection.rpn import RPNHead
 from torchvision.ops import FeaturePyramidNetwork
 
-from napari_seg.models.blocks.dense import next_multiple, pad_to_multiple
+from napari_seg.models.blocks.dense import next_multiple, pad_to
 from napari_seg.models.blocks.regions import Proposals, PyramidAlign, RegionHeads
 from napari_seg.models.blocks.residual import ResidualTrunk
 
@@ -129,7 +129,7 @@ class MaskRCNN(nn.Module):
             probabilities inside the box, the best first.
         """
         sizes = [(images.shape[2], images.shape[3])] * len(images)
-        padded = pad_to_multiple(images, self.divisor)
+        padded = pad_to(images, [self.input_size(n) for n in images.shape[2:]])
         features = self.pyramid(self.encoder(padded))
         # They hold no dropout or batch norm: to them "training" only means that there
         # are targets.

@@ -9,6 +9,7 @@ from napari_seg.models.specs import (
     attention,
     context,
     detectors,
+    dilated,
     encoder_decoder,
 )
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 ARCHITECTURES: dict[str, Architecture] = {
     spec.name: spec
-    for module in (encoder_decoder, context, attention, detectors)
+    for module in (encoder_decoder, dilated, context, attention, detectors)
     for spec in module.SPECS
 }
 

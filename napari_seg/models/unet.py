@@ -6,7 +6,7 @@ Ronneberger, Fischer and Brox, arXiv:1505.04597, figure 1; in three dimensions
 Departures from the paper, all of them options:
   - ``padding="same"`` pads the convolutions, so the output is as large as the input;
   - ``norm`` adds batch or group normalisation, and drops the bias it makes useless;
-  - ``upsampling="resize"`` replaces the 2x2 transposed convolution;
+  - ``upsampling`` replaces the 2x2 transposed convolution by another enlargement;
   - ``attention`` weighs the channels of every level of the encoder (squeeze and
     excitation), or lets the pixels of the coarsest look at each other (non-local). What
     a tile shows then has a say in each of its pixels.
@@ -24,20 +24,20 @@ from torch.nn import functional
 from napari_seg.models.blocks.attention import NonLocal, SqueezeExcitation
 from napari_seg.models.blocks.conv import (
     CONV,
-    CONV_TRANSPOSE,
     MAX_POOL,
     Norm,
     Padding,
-    ResizeConv,
     conv_norm_act,
     crop_center,
     init_he,
 )
+from napari_seg.models.blocks.upsample import Upsampling, build_upsampler, check_mode
 from napari_seg.models.blocks.window import Window, grow, take
 
-Upsampling = Literal["transposed", "resize"]
 Scheme = Literal["2015", "2016"]
 Attention = Literal["se", "non-local"]
+LOOKS_PX = {"resize-conv": 1, "bilinear": 2, "bicubic": 4}
+"""How far ways to enlarge a map by 2 look around, in pixels of the result."""
 
 
 class UNet(nn.Module):
@@ -53,8 +53,10 @@ class UNet(nn.Module):
         Channels of each level, finest first; ``len(channels) - 1`` poolings.
     padding : {"valid", "same"}
         ``"valid"`` as in the paper: the output is `margin` pixels smaller per side.
-    upsampling : {"transposed", "resize"}
-        2x2 transposed convolution, or nearest resize and 3x3 convolution.
+    upsampling : str
+        A 2x2 transposed convolution, or another of `Upsampling` but max-unpooling:
+        skips bring more than switches do. Valid ones take none that looks beyond the
+        border, which bilinear and bicubic do.
     norm : {"batch", "group"}, optional
         Normalisation between convolution and ReLU.
     dropout : float
@@ -108,10 +110,10 @@ class UNet(nn.Module):
             return nn.Sequential(first, last)
 
         def upsample(n_in: int, n_out: int) -> nn.Module:
-            if upsampling == "resize":
-                return ResizeConv(n_in, n_out, ndim, padding)
-            keeps = scheme == "2016"
-            return CONV_TRANSPOSE[ndim](n_in, n_out, 2, stride=2, bias=not keeps)
+            bias = scheme == "2015"
+            return build_upsampler(
+                upsampling, n_in, n_out, ndim=ndim, padding=padding, bias=bias
+            )
 
         inputs = (in_channels, *channels[:-1])
         self.encoder = nn.ModuleList(
@@ -207,8 +209,7 @@ class UNet(nn.Module):
         for size in sizes:
             seen = grow(needed, 2, size)  # two 3x3 convolutions
             windows.append(Window(needed, seen))
-            # A resize-convolution looks at one pixel more.
-            read = grow(seen, 1, size) if self.upsampling == "resize" else seen
+            read = grow(seen, LOOKS_PX.get(self.upsampling, 0), size)
             needed = [(low // 2, -(-high // 2)) for low, high in read]
         return [*windows, Window(needed, needed)]
 
@@ -252,7 +253,7 @@ def _margin(depth: int, upsampling: Upsampling) -> int:
     # Two 3x3 convolutions eat 2 pixels at the stride of their level, going down and
     # coming up; an unpadded resize-convolution eats one more on each way up.
     levels = 2**depth - 1
-    return 4 * levels + 2 * 2**depth + (levels if upsampling == "resize" else 0)
+    return 4 * levels + 2 * 2**depth + (levels if upsampling == "resize-conv" else 0)
 
 
 def _check(
@@ -269,9 +270,13 @@ def _check(
         raise ValueError(f"A U-Net needs two or more levels (found: {channels}).")
     for name, value, allowed in (
         ("padding", padding, ("valid", "same")),
-        ("upsampling", upsampling, ("transposed", "resize")),
         ("scheme", scheme, ("2015", "2016")),
         ("attention", attention, (None, "se", "non-local")),
     ):
         if value not in allowed:
             raise ValueError(f"{name} must be one of {allowed} (found: {value!r}).")
+    check_mode(upsampling, ndim)
+    if upsampling == "max-unpool":
+        raise ValueError("A U-Net has no max-unpool upsampling; SegNet has.")
+    if padding == "valid" and upsampling in ("bilinear", "bicubic"):
+        raise ValueError(f"{upsampling} upsampling needs padding='same'.")

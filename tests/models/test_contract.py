@@ -18,11 +18,35 @@ from napari_seg.models.registry import ARCHITECTURES, build_network
 RESNET = {
     "channels": [4, 6, 8, 16],
     "layers": [1, 1, 1, 1],
-    "zero_init_last": False,  # or no gradient would pass the blocks at first
 }
 FINE = {"encoder": "resnet18", "encoder_options": RESNET, "stem_pool": False}
 VIT = {"embed_dim": 24, "depth": 4, "num_heads": 2}
+VGG = {"width": 2, "dense": 8}
 CASES = {
+    "deconvnet": {"core_px": 2, **VGG},
+    "deeplab-v1": {"rate": 3, **VGG},
+    "deeplab-v2": FINE | {"rates": [1, 2], "scales": [1.0, 0.5]},
+    "deeplab-v2: VGG": {"encoder": "vgg16", "rates": [1, 2], **VGG},
+    "dilated-context": {"padding": "same", **VGG},
+    "dilated-context: mirrored": {"context": None, **VGG},
+    "drn: A": {"variant": "A", "depth": 18, "width": 2},
+    "drn: C": {"variant": "C", "depth": 26, "width": 2},
+    "drn: D": {"variant": "D", "depth": 22, "width": 2},
+    "equal-size-fcn": {"width": 4, "layers": 3},
+    "fcn16s": VGG,
+    "fcn32s": {"rim_px": 1, **VGG},
+    "fcn8s": VGG,
+    "fcn8s: padded": {"rim_px": 1, "norm": "group", **VGG},
+    "hdc": FINE | {"rates": "1-2-5"},
+    "hdc: DRN": {"encoder": "drn", "encoder_options": {"width": 2}, "cell_px": 4},
+    "patch-classifier": {"kernels_px": [4, 3], "width": 4, "hidden": 6},
+    "patch-classifier: sliding": {
+        "kernels_px": [4, 3],
+        "width": 4,
+        "hidden": 6,
+        "sliding": True,
+    },
+    "segnet": {"width": 2},
     "bisenet": {"width": 8},
     "bisenet: timm": FINE | {"width": 8},
     "cspn": {"base_arguments": {"channels": [4, 6], "padding": "same"}, "steps": 3},
@@ -75,14 +99,29 @@ REACH_PX = {
     "danet": None,
     "deeplab-v3": None,
     "deeplab-v3plus": None,
+    "deconvnet": 320,
+    "deeplab-v1": 180,
+    "deeplab-v2": 320,
+    "dilated-context": 480,
     "dpt": None,
+    "drn": 360,
+    "fcn16s": 280,
+    "fcn32s": 280,
+    "fcn8s": 280,
+    "fcn8s: padded": None,  # group norm
+    "hdc": 400,
     "pspnet": None,
     "segmenter": None,
+    "segnet": 260,
     "unet: non-local": None,
     "unet: se": None,
 }
 """How far a pixel looks at most, None for everywhere; 48 px where nothing is said."""
 UNREACHED: dict[str, tuple[str, ...]] = {
+    # Fixed kernels, which are parameters in the authors' code.
+    "fcn16s": ("enlarge.",),
+    "fcn32s": ("enlarge.",),
+    "fcn8s": ("enlarge.",),
     # What is multiplied by a zero that only training moves.
     "danet": ("position.query", "position.key", "position.value"),
     "unet: non-local": ("look.query", "look.key", "look.value"),
@@ -102,24 +141,25 @@ def name_of(case):
 
 
 def build(case, in_channels=1):
+    """Build a network as it may be after training: its norms have seen something."""
     torch.manual_seed(0)
-    return build_network(
+    network = build_network(
         name_of(case),
         in_channels=in_channels,
         num_classes=len(CLASSES),
         **CASES[case],
     )
-
-
-@functools.cache
-def evaluated(case, in_channels=1):
-    """Build a network as it may be after training: its norms have seen something."""
-    network = build(case, in_channels)
     for layer in network.modules():
         if isinstance(layer, torch.nn.modules.batchnorm._BatchNorm):
             layer.running_mean.uniform_(-0.2, 0.2)
             layer.running_var.uniform_(0.5, 1.5)
-    return network.eval()
+            torch.nn.init.uniform_(layer.weight, 0.8, 1.2)  # no branch starts at 0
+    return network
+
+
+@functools.cache
+def evaluated(case, in_channels=1):
+    return build(case, in_channels).eval()
 
 
 def size_of(network, at_least):
@@ -225,27 +265,22 @@ def test_the_divisor_is_the_shift_that_changes_nothing(case):
     network = evaluated(case)
     reach = REACH_PX.get(case, REACH_PX.get(name_of(case), 48))
     step, margin = network.divisor, network.margin
-    assert network.input_size(network.input_size(5 * step)) >= 5 * step
     if reach is None:
         return  # each pixel sees the borders of the image
-    side = network.input_size(2 * (reach + step) + 2 * margin + 16)
-    x = torch.rand(1, 1, side + step, side + step)
-    inner = slice(reach - margin, side - 2 * margin - reach + margin)
+    side = network.input_size(2 * reach + 2 * step)
+    image = torch.rand(1, 1, side + step, side + step)
 
-    def shifted(by):
-        return logits(network, x[..., by : by + side, by : by + side])
+    def middle(by):
+        """Logits of pixels that see no border, of the window that begins at `by`."""
+        found = logits(network, image[..., by : by + side, by : by + side])
+        low = reach + step - by - margin
+        return found[..., low : low + step, low : low + step]
 
-    still = shifted(0)[..., step + inner.start : inner.stop, step + inner.start :]
-    still = still[..., : inner.stop - inner.start - step]
-    moved = shifted(step)[..., inner.start : inner.stop - step, inner.start :]
-    moved = moved[..., : still.shape[-1]]
-    assert still.numel()
-    close(moved, still)
+    still = middle(0)
+    assert still.std() > 0
+    close(middle(step), still)
     if step > 1:
-        by = step // 2
-        half = shifted(by)[..., step - by + inner.start :, step - by + inner.start :]
-        half = half[..., : still.shape[-2], : still.shape[-1]]
-        assert (half - still).abs().max() > 1e-4 * still.abs().max()
+        assert (middle(step // 2) - still).abs().max() > 1e-3 * still.abs().max()
 
 
 @dense
@@ -261,7 +296,7 @@ def test_a_gradient_reaches_every_parameter(case, batch):
     excused = UNREACHED.get(case, UNREACHED.get(name_of(case), ()))
     dead = []
     for name, parameter in network.named_parameters():
-        if name.startswith(excused) and excused:
+        if excused and name.startswith(excused):
             continue
         assert parameter.grad is not None, name
         assert torch.isfinite(parameter.grad).all(), name

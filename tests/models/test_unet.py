@@ -1,8 +1,11 @@
+from typing import get_args
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from napari_seg.models.blocks.upsample import Upsampling
 from napari_seg.models.registry import build_network
 from napari_seg.models.unet import UNet
 
@@ -53,7 +56,7 @@ def test_3d_paper_tile_132_132_116_becomes_44_44_28():
 
 
 @pytest.mark.parametrize("ndim", [2, 3])
-@pytest.mark.parametrize("upsampling", ["transposed", "resize"])
+@pytest.mark.parametrize("upsampling", ["transposed", "resize-conv", "bed-of-nails"])
 @pytest.mark.parametrize("depth", [1, 2])
 def test_margin_is_what_the_network_really_eats(ndim, upsampling, depth):
     network = UNet(
@@ -65,7 +68,9 @@ def test_margin_is_what_the_network_really_eats(ndim, upsampling, depth):
 
 
 @pytest.mark.parametrize("norm", [None, "batch", "group"])
-@pytest.mark.parametrize("upsampling", ["transposed", "resize"])
+@pytest.mark.parametrize(
+    "upsampling", sorted(set(get_args(Upsampling)) - {"max-unpool"})
+)
 @pytest.mark.parametrize("channels", [1, 3])
 def test_padded_networks_keep_any_size(norm, upsampling, channels):
     network = UNet(
@@ -153,7 +158,10 @@ def test_two_discs_are_learnt_within_a_hundred_steps():
         ({"ndim": 4}, "ndim"),
         ({"channels": (8,)}, "levels"),
         ({"padding": "reflect"}, "padding"),
-        ({"upsampling": "bicubic"}, "upsampling"),
+        ({"upsampling": "spline"}, "upsampling"),
+        ({"upsampling": "bicubic"}, "padding='same'"),
+        ({"upsampling": "max-unpool"}, "SegNet"),
+        ({"upsampling": "bicubic", "ndim": 3, "padding": "same"}, "two dimensions"),
         ({"norm": "layer"}, "norm"),
         ({"scheme": "2020"}, "scheme"),
     ],
@@ -168,7 +176,9 @@ def test_unknown_options_are_refused(options, says):
     size=st.tuples(st.integers(1, 40), st.integers(1, 40)),
     corner=st.tuples(st.floats(0, 1), st.floats(0, 1)),
     extent=st.tuples(st.floats(0, 1), st.floats(0, 1)),
-    upsampling=st.sampled_from(["transposed", "resize"]),
+    upsampling=st.sampled_from(
+        ["transposed", "resize-conv", "nearest", "bilinear", "bicubic"]
+    ),
 )
 def test_a_window_equals_the_same_part_of_the_whole(size, corner, extent, upsampling):
     torch.manual_seed(0)

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Literal
 
 from torch import Tensor, nn
-from torch.nn import functional
+
+from napari_seg.models.blocks.context import BatchNorm
 
 Padding = Literal["valid", "same"]
 Norm = Literal["batch", "group"]
@@ -15,7 +16,7 @@ CONV = {2: nn.Conv2d, 3: nn.Conv3d}
 CONV_TRANSPOSE = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
 MAX_POOL = {2: nn.MaxPool2d, 3: nn.MaxPool3d}
 CONVOLUTIONS = (nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.ConvTranspose3d)
-BATCH_NORM = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
+BATCH_NORM = {2: BatchNorm, 3: nn.BatchNorm3d}
 
 GROUP_SIZE = 8
 """Channels per group of a group norm (the last group of an odd count is one)."""
@@ -69,30 +70,6 @@ def conv_norm_act(
     return nn.Sequential(*layers, nn.ReLU(inplace=True))
 
 
-class ResizeConv(nn.Module):
-    """Nearest-neighbour upsampling by 2, then a 3x3 convolution.
-
-    Every output pixel sees the same number of inputs, so it makes no checkerboard
-    (Odena et al., Distill 2016).
-    """
-
-    def __init__(
-        self, in_channels: int, out_channels: int, ndim: int, padding: Padding
-    ) -> None:
-        super().__init__()
-        self.conv = CONV[ndim](
-            in_channels,
-            out_channels,
-            kernel_size=3,
-            padding=1 if padding == "same" else 0,
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, C, *spatial) -> (N, C', 2 * spatial), less 2 if unpadded."""
-        out: Tensor = self.conv(functional.interpolate(x, scale_factor=2.0))
-        return out
-
-
 def crop_center(x: Tensor, size: Sequence[int]) -> Tensor:
     """Crop the spatial axes of (N, C, *spatial) to `size` around the centre."""
     for axis, wanted in enumerate(size, start=2):
@@ -111,3 +88,16 @@ def init_he(module: nn.Module) -> None:
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
+
+
+def start_small(convs: Sequence[nn.Conv2d]) -> list[nn.Conv2d]:
+    """Initialise convolutions that give scores: N(0, 0.01), biases 0.
+
+    He's weights would start several summed ones with steep probabilities. As the
+    authors of DeepLab and DRN did.
+    """
+    for conv in convs:
+        nn.init.normal_(conv.weight, std=0.01)
+        if conv.bias is not None:
+            nn.init.zeros_(conv.bias)
+    return list(convs)

@@ -24,6 +24,8 @@ class DenseNetwork(nn.Module):
         0: nothing is eaten.
     min_size : int
         Shortest side (pixels) that is taken.
+    least : int
+        Smaller images are padded to this side (pixels): what `logits` needs.
     align_corners : bool
         Whether coarse logits are enlarged so that corners meet corners. Papers differ.
     """
@@ -31,6 +33,7 @@ class DenseNetwork(nn.Module):
     divisor: int = 1
     margin: int = 0
     min_size: int = 1
+    least: int = 1
     align_corners: bool = False
 
     @abstractmethod
@@ -65,8 +68,8 @@ class DenseNetwork(nn.Module):
             the auxiliary head or a list of those of several, if there are any.
         """
         rows, columns = x.shape[2:]
-        x = pad_to_multiple(x, self.divisor)
-        size = x.shape[2:]
+        size = [self.input_size(rows), self.input_size(columns)]
+        x = pad_to(x, size)
 
         def restore(logits: Tensor) -> Tensor:
             return self._resize(logits, size)[..., :rows, :columns]
@@ -84,10 +87,10 @@ class DenseNetwork(nn.Module):
 
     def input_size(self, at_least: int) -> int:
         """Smallest input length that needs no padding and is not below `at_least`."""
-        return next_multiple(max(at_least, self.min_size), self.divisor)
+        return next_multiple(max(at_least, self.least), self.divisor)
 
     def _resize(self, logits: Tensor, size: Sequence[int]) -> Tensor:
-        if logits.shape[2:] == size:
+        if list(logits.shape[2:]) == list(size):
             return logits
         return functional.interpolate(
             logits, list(size), mode="bilinear", align_corners=self.align_corners
@@ -99,9 +102,9 @@ def next_multiple(length: int, divisor: int) -> int:
     return -(-length // divisor) * divisor
 
 
-def pad_to_multiple(x: Tensor, divisor: int) -> Tensor:
-    """Repeat the last row and column of (N, C, H, W) until sides are multiples."""
-    bottom, right = (next_multiple(n, divisor) - n for n in x.shape[2:])
+def pad_to(x: Tensor, size: Sequence[int]) -> Tensor:
+    """Repeat the last row and column of (N, C, H, W) until it has a size."""
+    bottom, right = (wanted - n for wanted, n in zip(size, x.shape[2:], strict=True))
     if not bottom and not right:
         return x
     return functional.pad(x, (0, right, 0, bottom), mode="replicate")
