@@ -108,6 +108,20 @@ class Engine:
         params = _params(source, request, spacing)
         return float(estimate_diameter(source.data, checkpoint, params))
 
+    def iter_sight(
+        self,
+        source: Source,
+        request: SegmentRequest,
+        spacing: Any,
+        pixel: tuple[float, float],
+    ) -> Generator[Progress, None, Any]:
+        """Look what the answer at a pixel of a plane depends on; returns a `Sight`."""
+        checkpoint = yield from self._iter_load(request.model)
+        from napari_seg.inference.sight import iter_sight
+
+        params = _params(source, request, spacing)
+        return (yield from iter_sight(source.data, checkpoint, params, pixel))
+
     def iter_derive(
         self, segmentation: Any, request: SegmentRequest
     ) -> Generator[Progress, None, np.ndarray]:

@@ -13,6 +13,7 @@ from napari_seg.gui.autosave.controller import AutosaveController
 from napari_seg.gui.controller import SegmentController
 from napari_seg.gui.correction.controller import CorrectController
 from napari_seg.gui.engine import Engine
+from napari_seg.gui.look import LookController
 from napari_seg.gui.panels.correct import CorrectPanel
 from napari_seg.gui.panels.segment import SegmentPanel
 from napari_seg.gui.panels.train import TrainPanel
@@ -72,6 +73,9 @@ class SegmentationWidget(QWidget):
             remembered,
         )
         self.refiner = self._make_refiner(napari_viewer, remembered)
+        self.looker = LookController(
+            napari_viewer, self.segment_panel.look, engine, self.controller
+        )
         # Jobs of their own: a stroke must not wait for a network.
         self.corrector = CorrectController(
             napari_viewer,
@@ -103,6 +107,7 @@ class SegmentationWidget(QWidget):
             # First those that listen to the others.
             self.reviewer,
             self.refiner,
+            self.looker,
             self.controller,
             self.corrector,
             self.exporter,
@@ -184,6 +189,7 @@ class SegmentationWidget(QWidget):
         if has_moved and self.parent() is None and hasattr(self, "weigher"):
             self.controller.cancel()
             self.refiner.set_on(False)
+            self.looker.set_on(False)
             self.corrector.set_tool(None)
             self.reviewer.stop()
             self.trainer.stop()
@@ -191,8 +197,9 @@ class SegmentationWidget(QWidget):
 
     def _on_tab(self, index: int) -> None:
         if self.tabs.widget(index) is not self.segment_panel:
-            # Nobody must correct labels that a preview hides.
+            # Nobody must correct labels that a preview hides, nor look by a stroke.
             self.refiner.set_on(False)
+            self.looker.set_on(False)
         # A tool that nobody sees would still take the mouse.
         if self.tabs.widget(index) is not self.correct_panel:
             self.corrector.set_tool(None)

@@ -14,6 +14,7 @@ from napari_seg.gui.panels.choices import combo_box, fill_combo, scrolled
 from napari_seg.gui.panels.fields import SPACING_PX, FieldGrid
 from napari_seg.gui.panels.fold import Fold
 from napari_seg.gui.panels.keys import add_shortcut
+from napari_seg.gui.panels.look_box import LookBox
 from napari_seg.gui.panels.model_box import CheckpointDrop, ModelBox
 from napari_seg.gui.panels.refine_box import RefineBox
 from napari_seg.gui.panels.run_footer import RunFooter
@@ -100,6 +101,7 @@ class SegmentPanel(QWidget):
             on_change=lambda value: self.advanced_requested.emit(value),
         )
         self.refine = RefineBox()
+        self.look = LookBox()
         self.footer = RunFooter()
 
     def _lay_out(self) -> None:
@@ -124,7 +126,9 @@ class SegmentPanel(QWidget):
         column = QVBoxLayout(self)
         column.setSpacing(SPACING_PX)
         self.refine_fold = Fold("Refine", self.refine)
-        parts = [self.hint, self.grid, self.fold, self.refine_fold]
+        self.look_fold = Fold("What the network looks at", self.look)
+        folds = [self.fold, self.refine_fold, self.look_fold]
+        parts = [self.hint, self.grid, *folds]
         column.addWidget(scrolled(parts), 1)
         column.addWidget(self.footer)
         self._channel_field.set_visible(False)
