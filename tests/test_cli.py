@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -323,7 +324,16 @@ def test_models_lists_every_architecture(run: Run) -> None:
     done = run("models", "--json")
     names = {entry["name"]: entry for entry in json.loads(done.out)["models"]}
     assert names["unet"]["kind"] == names["maskrcnn"]["kind"] == "architecture"
-    assert "unet" in run("models").out
+    facts = names["danet"]["architecture"]
+    assert (facts["family"], facts["year"]) == ("attention", 2019)
+    assert names["nuclei-unet"]["architecture"] is None
+    lines = run("models").out.splitlines()
+    families = [line.strip() for line in lines if re.fullmatch("  [a-z -]+", line)]
+    assert {"dilated", "transformer", "encoder and decoder"} <= set(families)
+    assert len(families) == len(set(families))
+    (danet,) = [line for line in lines if line.startswith("    danet ")]
+    assert facts["good_at"] in danet
+    assert "2019" in danet
 
 
 def test_own_checkpoints_are_listed_and_found_by_name(

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from napari_seg.cli.output import emit_json, say
+
+if TYPE_CHECKING:
+    from napari_seg.models.catalogue import ModelEntry
 
 
 def models(
@@ -53,20 +56,42 @@ def models(
     for kind, title in titles.items():
         listed = [entry for entry in entries if entry.kind == kind]
         if listed:
-            width = max(len(entry.name) for entry in listed)
             say(title)
-            for entry in listed:
-                say(f"  {entry.name:<{width}}  {entry.summary}")
+            _say_entries(listed)
+
+
+def _say_entries(entries: list[ModelEntry]) -> None:
+    """Write one line each; architectures by family, the oldest first."""
+    from napari_seg.models.registry import ARCHITECTURES
+
+    width = max(len(entry.name) for entry in entries)
+    families: dict[str, list[ModelEntry]] = {}
+    years = {name: spec.year for name, spec in ARCHITECTURES.items()}
+    for entry in sorted(entries, key=lambda entry: years.get(entry.name, 0)):
+        is_new = entry.kind == "architecture"
+        family = ARCHITECTURES[entry.name].family if is_new else ""
+        families.setdefault(family, []).append(entry)
+    for family, members in families.items():
+        if family:
+            say(f"  {family}")
+        for entry in members:
+            say(f"  {'  ' if family else ''}{entry.name:<{width}}  {entry.summary}")
 
 
 def _as_dict(entry: Any) -> dict[str, Any]:
     """Return a ModelEntry as plain values."""
     from dataclasses import asdict
 
+    from napari_seg.models.registry import ARCHITECTURES
+
+    facts = ("title", "family", "authors", "year", "paper", "good_at", "ndims")
+    is_new = entry.kind == "architecture"
+    spec = ARCHITECTURES[entry.name] if is_new else None
     return {
         "name": entry.name,
         "kind": entry.kind,
         "path": str(entry.path) if entry.path else None,
         "summary": entry.summary,
         "card": asdict(entry.card) if entry.card else None,
+        "architecture": {f: getattr(spec, f) for f in facts} if spec else None,
     }

@@ -6,6 +6,7 @@ import textwrap
 
 from napari_seg.models.card import Card
 from napari_seg.models.catalogue import ModelEntry
+from napari_seg.models.registry import ARCHITECTURES
 
 _MOST = 160
 """Letters of a row where there is little room: attributions can be long."""
@@ -18,7 +19,7 @@ def card_rows(card: Card) -> Rows:
     rows = [
         *_score_rows(card, ("ap_0.50", "mean_ap")),
         ("Trained on", textwrap.shorten(card.training_data, _MOST, placeholder=" …")),
-        ("Network", f"{card.architecture}, {_channels(card.in_channels)}"),
+        ("Network", f"{_network(card)}, {_channels(card.in_channels)}"),
         ("Object size", f"{card.object_diameter_px:.0f} px"),
         ("Thresholds", f"{card.threshold:.2f}, seeds {card.seed_threshold:.2f}"),
     ]
@@ -33,7 +34,7 @@ def about_rows(entry: ModelEntry) -> Rows:
         return [("Problem", entry.summary), where]
     rows = [
         ("What it does", card.description),
-        ("Network", card.architecture),
+        ("Network", _network(card)),
         ("Images", f"{_channels(card.in_channels)}, {card.ndim}D"),
         ("Classes", ", ".join(card.classes)),
         ("Object size", f"{card.object_diameter_px:.0f} px in the network"),
@@ -59,6 +60,12 @@ _SCORES = {
 def _score_rows(card: Card, names: tuple[str, ...]) -> Rows:
     scores = card.scores
     return [(_SCORES[n], f"{scores[n]:.3f}") for n in names if n in scores]
+
+
+def _network(card: Card) -> str:
+    """Return what people call a network, or its name where it is unknown here."""
+    spec = ARCHITECTURES.get(card.architecture)
+    return f"{spec.title} ({spec.year})" if spec is not None else card.architecture
 
 
 def _channels(count: int) -> str:

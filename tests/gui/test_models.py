@@ -178,7 +178,7 @@ def test_a_model_is_described(session):
     session.panel.models.about_requested.emit("other-unet")
     name, rows = session.panel.models.about
     assert name == "other-unet"
-    assert ("Network", "unet") in rows
+    assert ("Network", "U-Net (2015)") in rows
     session.panel.models.about_requested.emit("nobody")
     assert session.panel.models.about[0] == "other-unet"
 

@@ -29,6 +29,7 @@ SIGNALS = {
     "remove_requested": (str,),
     "mark_plane_requested": (),
     "start_from_requested": (str,),
+    "network_requested": (str,),
     "name_requested": (str,),
     "preset_requested": (str,),
     "advanced_requested": (object,),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtGui import QHideEvent, QShowEvent
@@ -22,9 +22,10 @@ from napari_seg.gui.forms import ParamsForm, field_docs, tooltip
 from napari_seg.gui.panels.choices import combo_box, fill_combo, scrolled
 from napari_seg.gui.panels.curve_plot import CurvePlot
 from napari_seg.gui.panels.data_list import DataList
-from napari_seg.gui.panels.fields import SPACING_PX, FieldGrid, note_label
+from napari_seg.gui.panels.fields import SPACING_PX, Field, FieldGrid, note_label
 from napari_seg.gui.panels.fold import Fold
 from napari_seg.gui.panels.keys import TypingGuard, add_shortcut, native_key
+from napari_seg.gui.panels.network_box import NetworkBox
 from napari_seg.gui.panels.picture_view import PictureView
 from napari_seg.gui.panels.rows import Group, button_grid
 from napari_seg.gui.panels.train_footer import TrainFooter
@@ -87,6 +88,7 @@ class TrainPanel(QWidget):
     remove_requested = Signal(str)
     mark_plane_requested = Signal()
     start_from_requested = Signal(str)
+    network_requested = Signal(str)
     name_requested = Signal(str)
     preset_requested = Signal(str)
     advanced_requested = Signal(object)
@@ -122,6 +124,7 @@ class TrainPanel(QWidget):
         self.exported = note_label()
         self.total = note_label()
         self.start_from = combo_box()
+        self.networks = NetworkBox()
         self.name = QLineEdit()
         self.preset = combo_box()
         fill_combo(self.preset, [(text, key) for key, text in PRESETS.items()], "quick")
@@ -149,15 +152,19 @@ class TrainPanel(QWidget):
     def _lay_out(self) -> None:
         self.grid = FieldGrid(field_docs(TrainSettings))
         self._start_field = self.grid.add("start", "Start from", self.start_from)
+        self._network_field = self.grid.add(
+            "architecture", "Network", self.networks.combo, within=self.networks
+        )
         self.grid.add("name", "New model", self.name)
         self._preset_field = self.grid.add("preset", "Preset", self.preset)
         self.rare = FieldGrid(self.advanced.docs)
+        self._rare_fields: dict[str, Field] = {}
         for name, label in _ADVANCED_LABELS.items():
             editor = self.advanced.native(name)
             if name == "learning_rate":
                 editor.setDecimals(5)
                 editor.setSingleStep(1e-4)
-            self.rare.add(name, label, editor)
+            self._rare_fields[name] = self.rare.add(name, label, editor)
         self.fold = Fold("Advanced", self.rare)
         files = button_grid([self.add_folder, self.export], 2)
         rows = [self.data, self.plane, files, self.exported, self.total]
@@ -192,6 +199,7 @@ class TrainPanel(QWidget):
         self.start_from.currentIndexChanged.connect(
             lambda _: self.start_from_requested.emit(self.start_from.currentData())
         )
+        self.networks.chosen.connect(self.network_requested)
         # Not while it is typed: the name of a file is judged when it is whole.
         self.name.editingFinished.connect(self._on_name)
         self.preset.currentIndexChanged.connect(
@@ -255,6 +263,20 @@ class TrainPanel(QWidget):
     def set_start_note(self, text: str) -> None:
         """Say what the start is good for."""
         self._start_field.set_info(text)
+
+    def set_networks(
+        self, networks: Sequence[tuple[str, str, str]], current: str
+    ) -> None:
+        """List architectures as text, name and use; hide the row if empty."""
+        self.networks.set_networks(networks, current)
+        uses = [about for _, name, about in networks if name == current]
+        self._network_field.set_info("".join(uses))
+        self._network_field.set_visible(bool(networks))
+
+    def set_offered(self, names: Collection[str]) -> None:
+        """Show of the folded settings only those that have an effect."""
+        for name, field in self._rare_fields.items():
+            field.set_visible(name in names)
 
     def set_name(self, name: str) -> None:
         """Show the name of the new model."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from datetime import date
 from typing import Any
 
@@ -16,6 +16,8 @@ from napari_seg.gui.engine import DeviceInfo
 from napari_seg.gui.training.data import Row, TrainingData, amount_text
 from napari_seg.gui.training.settings import (
     ADVANCED_RANGES,
+    FROM_A_MODEL,
+    OF_PIXELS,
     PRESETS,
     SCRATCH,
     TrainAdvanced,
@@ -23,12 +25,16 @@ from napari_seg.gui.training.settings import (
 )
 from napari_seg.gui.training.unfinished import RunRecord, now
 from napari_seg.models.catalogue import ModelEntry
+from napari_seg.models.registry import ARCHITECTURES
+from napari_seg.models.specs.spec import Architecture
 from napari_seg.training.params import TrainParams
 
 NO_DATA = "no data"
 """Key of the one problem that is nobody's mistake."""
 _FORBIDDEN = re.compile(r'[<>:"/\\|?*\x00-\x1f]|^\.|[. ]$')
 _FROM_SCRATCH = "From scratch"
+FIRST = TrainSettings.architecture
+"""The network at the top of the list."""
 
 
 class TrainForm:
@@ -63,6 +69,7 @@ class TrainForm:
         panel.folder_requested.connect(data.add_folder)
         panel.remove_requested.connect(data.remove)
         panel.start_from_requested.connect(self._on_start)
+        panel.network_requested.connect(self._on_network)
         panel.name_requested.connect(self._on_name)
         panel.preset_requested.connect(self._on_preset)
         panel.advanced_requested.connect(self._on_advanced)
@@ -85,6 +92,8 @@ class TrainForm:
         settings, asked = self.settings, record.settings
         settings.start, settings.name = asked.start, asked.name
         settings.preset, settings.advanced = asked.preset, asked.advanced
+        if asked.architecture in ARCHITECTURES:
+            settings.architecture = asked.architecture
         self._is_own_name = True
         there = {row.key for row in self._data.rows() if not row.is_folder}
         for key in there:
@@ -145,10 +154,33 @@ class TrainForm:
         starts = [(entry.name, entry.name) for entry in self._models]
         panel.set_starts([*starts, (_FROM_SCRATCH, SCRATCH)], settings.start)
         panel.set_start_note(self._start_note())
+        self._show_network()
         panel.set_preset(settings.preset)
         panel.set_preset_note(self._preset_note())
         panel.set_advanced(settings.advanced)
         self.show_data()
+
+    def _show_network(self) -> None:
+        """Let her choose a network only where none is given, and show what matters."""
+        is_new = self.settings.start == SCRATCH
+        networks = sorted(ARCHITECTURES.values(), key=_by_use)
+        items = [
+            (f"{spec.title} ({spec.year})", spec.name, _about(spec))
+            for spec in networks
+        ]
+        self._panel.set_networks(items if is_new else [], self.settings.architecture)
+        offered = {field.name for field in fields(TrainAdvanced)}
+        if is_new:
+            offered -= FROM_A_MODEL
+        if self._is_detector():
+            offered -= OF_PIXELS
+        self._panel.set_offered(offered)
+
+    def _is_detector(self) -> bool:
+        if self.settings.start == SCRATCH:
+            return ARCHITECTURES[self.settings.architecture].kind == "detector"
+        cards = [e.card for e in self._models if e.name == self.settings.start]
+        return any(card is not None and card.finds_objects for card in cards)
 
     def show_data(self) -> None:
         """Show the training data, and what follows from them."""
@@ -171,6 +203,10 @@ class TrainForm:
     def _on_start(self, start: str) -> None:
         self.settings.start = start
         self.settings.take_preset()
+        self._on_changed()
+
+    def _on_network(self, name: str) -> None:
+        self.settings.architecture = name
         self._on_changed()
 
     def _on_preset(self, preset: str) -> None:
@@ -257,6 +293,17 @@ class TrainForm:
         return next((name for name in names if name != "cpu"), None)
 
 
+def _by_use(spec: Architecture) -> tuple[bool, int, str]:
+    """Sort the one to begin with first, then the latest first."""
+    return spec.name != FIRST, -spec.year, spec.title
+
+
+def _about(spec: Architecture) -> str:
+    dimensions = " and ".join(f"{n}D" for n in spec.ndims)
+    family = spec.family[:1].upper() + spec.family[1:]
+    return f"{family}, {spec.year}, {dimensions}. Good at: {spec.good_at}."
+
+
 def cores() -> int:
     """Count the processor cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
@@ -271,6 +318,8 @@ def settings_from(stored: Mapping[str, Any]) -> TrainSettings:
         settings.start = stored["start"]
     if stored.get("preset") in PRESETS:
         settings.preset = stored["preset"]
+    if stored.get("architecture") in ARCHITECTURES:
+        settings.architecture = stored["architecture"]
     settings.take_preset()
     own = stored.get("advanced")
     values = asdict(settings.advanced)
@@ -287,6 +336,7 @@ def settings_to_store(settings: TrainSettings) -> dict[str, Any]:
     """Return what the next session shall find."""
     return {
         "start": settings.start,
+        "architecture": settings.architecture,
         "preset": settings.preset,
         "advanced": asdict(settings.advanced),
     }

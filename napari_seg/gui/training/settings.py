@@ -112,6 +112,11 @@ class TrainAdvanced:
         )
 
 
+FROM_A_MODEL = frozenset({"rehearse", "freeze_norm"})
+"""Advanced settings without effect on a training from scratch."""
+OF_PIXELS = frozenset({"w0", "sigma_px"})
+"""Those without effect on a network that finds objects."""
+
 ADVANCED_RANGES: Mapping[str, tuple[float, float]] = {
     "minutes": (0, 10_000),
     "steps": (0, 10_000_000),
@@ -133,6 +138,8 @@ class TrainSettings:
     start: str = "nuclei-unet"
     """The model that goes on learning. From scratch needs far more images and
     time."""
+    architecture: str = "unet"
+    """The network that is trained from scratch. The U-Net is the one to begin with."""
     name: str = ""
     """Name of the new model in the list of models."""
     preset: str = "quick"
@@ -156,6 +163,7 @@ class TrainSettings:
         return replace(
             base,
             name=self.name,
+            architecture=self.architecture,
             minutes=own.minutes or None,
             steps=own.steps or None,
             learning_rate=own.learning_rate,
