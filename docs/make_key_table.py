@@ -21,7 +21,7 @@ def table() -> str:
     others = [shortcut for shortcut in ALL if shortcut not in CORRECTION]
     rows = ["| key | on the *Correct* tab |", "|---|---|"]
     rows += [f"| `{key}` | {action} |" for key, action in (*CORRECTION, *NAPARI)]
-    rows += ["", "| key | on the other tabs |", "|---|---|"]
+    rows += ["", "| key | on the other tabs, images of a folder on all |", "|---|---|"]
     rows += [f"| `{key}` | {action} |" for key, action in others]
     return "\n".join(rows) + "\n"
 

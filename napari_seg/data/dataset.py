@@ -133,19 +133,26 @@ def _stage(
         write_image(files["weights"], array, item.label_axes, item.spacing)
     # what counts is what is in the files, and they are better read once too often
     image, labels = read_image(files["images"]), read_labels(files["labels"])
+    return replace(
+        stage_item(item),
+        weights="" if weights is None else "weights",
+        axes=image.axes,
+        spacing_um=image.spacing,
+        image_sha256=array_sha256(np.asarray(image.array)),
+        labels_sha256=array_sha256(np.asarray(labels.array)),
+    )
+
+
+def stage_item(item: AnnotatedImage) -> DatasetItem:
+    """Return the entry of an image, as far as it does not depend on its files."""
     provenance = item.provenance
     software = provenance.software or f"napari-seg {napari_seg.__version__}"
     return DatasetItem(
         name=item.name,
-        weights="" if weights is None else "weights",
         split=item.split or None,
         group=item.group,
         correct_ids=_correct(item),
-        axes=image.axes,
-        spacing_um=image.spacing,
         channels=item.channels,
-        image_sha256=array_sha256(np.asarray(image.array)),
-        labels_sha256=array_sha256(np.asarray(labels.array)),
         states=item.states,
         classes=item.classes,
         scores=item.scores,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_seg.data.bioimages import READERS, read_bioimage
 from napari_seg.data.image_data import ImageData
 from napari_seg.data.limits import check_size
 from napari_seg.data.tiff import read_tiff, write_tiff
@@ -24,10 +25,14 @@ if TYPE_CHECKING:
 TIFF_SUFFIXES = (".tif", ".tiff")
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
 READABLE_SUFFIXES = (*TIFF_SUFFIXES, *PICTURE_SUFFIXES, ".zarr")
+IMAGE_SUFFIXES = (*READABLE_SUFFIXES, *READERS)
+"""With those of microscope makers."""
 
 
 def read_image(path: str | os.PathLike[str]) -> ImageData:
     """Read an image from TIFF, PNG, JPEG, BMP, Zarr or OME-Zarr.
+
+    CZI, ND2 and LIF are read through bioio, where it is installed.
 
     Parameters
     ----------
@@ -52,6 +57,8 @@ def read_image(path: str | os.PathLike[str]) -> ImageData:
         data = read_tiff(file)
     elif suffix in PICTURE_SUFFIXES:
         data = _read_picture(file)
+    elif suffix in READERS:
+        data = read_bioimage(file)
     else:
         raise FormatError(
             f"{file.name} is not in a format that can be read",

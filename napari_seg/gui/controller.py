@@ -14,6 +14,7 @@ from napari.components import ViewerModel
 from napari.layers import Labels
 from psygnal import Signal
 
+from napari_seg.data.image_data import ImageData
 from napari_seg.gui.class_layer import ClassLayers
 from napari_seg.gui.engine import Engine
 from napari_seg.gui.faults import explained, notify
@@ -24,7 +25,13 @@ from napari_seg.gui.model_keeper import ModelKeeper
 from napari_seg.gui.proposal import Proposal
 from napari_seg.gui.run import SegmentRun
 from napari_seg.gui.tuning import Tuner
-from napari_seg.state import JobState, JobStatus, Remembered, SegmentSettings
+from napari_seg.state import (
+    JobState,
+    JobStatus,
+    Remembered,
+    Scope,
+    SegmentSettings,
+)
 
 _IDLE_S = 300.0
 """After that long without a run the network's memory is given back."""
@@ -177,6 +184,18 @@ class SegmentController:
         return self._engine.iter_mirrored(
             proposal.source, request, proposal.segmentation
         )
+
+    def iter_predict(self, data: ImageData) -> JobGenerator:
+        """Return the job that segments an image that is not open in the viewer.
+
+        It returns the settings it ran with, and the `Segmentation`.
+        """
+        request = replace(self.settings.snapshot(), axes=data.axes, scope=Scope.IMAGE)
+        return self._engine.iter_predict(data, request)
+
+    def adopt(self, proposal: Proposal) -> None:
+        """Take over labels that were predicted elsewhere: thresholds act on them."""
+        self._add_proposal(proposal)
 
     def start_network_job(self, job: Job) -> Job:
         """Run a job that needs the network, after what runs now."""

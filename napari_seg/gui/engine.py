@@ -20,12 +20,14 @@ from typing import Any
 
 import numpy as np
 
+from napari_seg.data.image_data import ImageData, spacing_axes
 from napari_seg.gui.layers import Source
 from napari_seg.gui.llvm_clash import keep_triton_out
 from napari_seg.gui.training.counting import iter_count, iter_snapshot
 from napari_seg.gui.training.data import Part
 from napari_seg.gui.training.monitor import Before
 from napari_seg.gui.training.unfinished import Unfinished, find_unfinished
+from napari_seg.imaging.axes import spatial_axes
 from napari_seg.models.catalogue import ModelEntry, list_models
 from napari_seg.models.collection import (
     add_checkpoint,
@@ -96,6 +98,29 @@ class Engine:
 
         params = _params(source, request, spacing)
         return (yield from iter_segment(source.data, checkpoint, params))
+
+    def iter_predict(
+        self, data: ImageData, request: SegmentRequest
+    ) -> Generator[Progress, None, tuple[SegmentRequest, Any]]:
+        """Run the model on an image from a file.
+
+        Returns the request, without a channel where the image has none, and the
+        `Segmentation`.
+        """
+        yield from _prepare_labels_layer()
+        if "C" not in data.axes:
+            request = replace(request, channel=None)
+        checkpoint = yield from self._iter_load(request.model)
+        from napari_seg.inference.segment import iter_segment
+
+        spacing = None
+        if data.spacing is not None:
+            sizes = dict(zip(spacing_axes(data.axes), data.spacing, strict=True))
+            # Frames count as one pixel each, as the core wants it.
+            spacing = tuple(sizes.get(a, 1.0) for a in spatial_axes(data.axes))
+        params = _params_of(request, data.axes, None, spacing)
+        found = yield from iter_segment(data.array, checkpoint, params)
+        return request, found
 
     def iter_estimate(
         self, source: Source, request: SegmentRequest, spacing: Any
@@ -234,11 +259,15 @@ def _modified(entries: list[ModelEntry], name: str) -> float:
 
 def _params(source: Source, request: SegmentRequest, spacing: Any) -> Any:
     """Build the parameters of the core."""
+    return _params_of(request, source.axes, source.focus, spacing)
+
+
+def _params_of(request: SegmentRequest, axes: str, focus: Any, spacing: Any) -> Any:
     from napari_seg.inference.segment import SegmentParams
 
     advanced = request.advanced
     return SegmentParams(
-        axes=source.axes,
+        axes=axes,
         channel=request.channel,
         spacing=spacing,
         diameter_px=request.diameter_px,
@@ -250,7 +279,7 @@ def _params(source: Source, request: SegmentRequest, spacing: Any) -> Any:
         min_size_px=request.min_size_px,
         link_z=advanced.link_z,
         tta=advanced.tta,
-        focus=source.focus,
+        focus=focus,
     )
 
 

@@ -12,9 +12,10 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -245,6 +246,20 @@ class Jobs:
             except StopIteration:
                 self._slices.popleft()
                 on_done()
+
+
+@contextmanager
+def spared_collector() -> Iterator[None]:
+    """Spare the garbage collector what was there before.
+
+    napari collects all of it whenever a layer is removed, which holds up the window
+    for a third of a second once torch is loaded.
+    """
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 def _calm_collector(is_first: bool) -> None:

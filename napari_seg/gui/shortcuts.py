@@ -70,8 +70,22 @@ MARK_PLANE = Shortcut("Ctrl+Alt+M", "Call this plane of the labels correct, or n
 TRAINING: tuple[Shortcut, ...] = (TRAIN, PAUSE, STOP, MARK_PLANE)
 """The Train panel's, which work only while it is on screen."""
 
+OPEN_FOLDER = Shortcut("Ctrl+Alt+I", "Open a folder of images")
+RESUME_FOLDER = Shortcut("Ctrl+Alt+J", "Go on with the folder of last time")
+NEXT_IMAGE = Shortcut("PgDown", "Save the labels, and open the next image")
+PREVIOUS_IMAGE = Shortcut("PgUp", "Save the labels, and open the image before")
+VERIFY_IMAGE = Shortcut(
+    "Shift+PgDown", "Call all of this image correct, save it, and open the next one"
+)
+STOP_AHEAD = Shortcut("Ctrl+Alt+Z", "Stop predicting images ahead")
+
+FOLDER: tuple[Shortcut, ...] = (
+    OPEN_FOLDER, RESUME_FOLDER, NEXT_IMAGE, PREVIOUS_IMAGE, VERIFY_IMAGE, STOP_AHEAD,
+)  # fmt: skip
+"""Of folder work; those of images work on every tab, while a folder is open."""
+
 ALL: tuple[Shortcut, ...] = (
-    RUN, CANCEL, ESTIMATE, REFINE, BEFORE, WEIGHTS, *TRAINING, *CORRECTION,
+    RUN, CANCEL, ESTIMATE, REFINE, BEFORE, WEIGHTS, *TRAINING, *FOLDER, *CORRECTION,
 )  # fmt: skip
 """napari's own keys, which these must not repeat, are checked by a test."""
 

@@ -10,11 +10,14 @@ from qtpy.QtCore import QEvent, Signal
 from qtpy.QtWidgets import QApplication, QTabWidget, QVBoxLayout, QWidget
 
 from napari_seg.gui.autosave.controller import AutosaveController
+from napari_seg.gui.closing import CloseGuard
 from napari_seg.gui.controller import SegmentController
 from napari_seg.gui.correction.controller import CorrectController
 from napari_seg.gui.engine import Engine
+from napari_seg.gui.folder.controller import FolderController
 from napari_seg.gui.look import LookController
 from napari_seg.gui.panels.correct import CorrectPanel
+from napari_seg.gui.panels.folder import FolderPanel
 from napari_seg.gui.panels.segment import SegmentPanel
 from napari_seg.gui.panels.train import TrainPanel
 from napari_seg.gui.panels.weights import WeightsPanel
@@ -63,6 +66,7 @@ class SegmentationWidget(QWidget):
         self.correct_panel = CorrectPanel()
         self.train_panel = TrainPanel()
         self.weights_panel = WeightsPanel()
+        self.folder_panel = FolderPanel()
         remembered = remembered or Remembered()
         engine = engine or Engine()
         self.controller = SegmentController(
@@ -98,6 +102,8 @@ class SegmentationWidget(QWidget):
         self.weigher = WeightsController(
             napari_viewer, self.weights_panel, JobPump(self).jobs, remembered
         )
+        self.folders = self._make_folders(napari_viewer, remembered)
+        self.guard = self._make_guard(napari_viewer)
         self._connect()
         self._lay_out()
         self._close_with_the_window()
@@ -105,6 +111,8 @@ class SegmentationWidget(QWidget):
     def _close_with_the_window(self) -> None:
         controllers = (
             # First those that listen to the others.
+            self.folders,
+            self.guard,
             self.reviewer,
             self.refiner,
             self.looker,
@@ -156,6 +164,25 @@ class SegmentationWidget(QWidget):
             viewer, self.train_panel, self.trainer.data, JobPump(self).jobs
         )
 
+    def _make_folders(
+        self, viewer: napari.Viewer, remembered: Remembered
+    ) -> FolderController:
+        return FolderController(
+            viewer,
+            self.folder_panel,
+            self.controller,
+            self.corrector,
+            self.autosaver,
+            JobPump(self).jobs,
+            JobPump(self).jobs,
+            remembered,
+        )
+
+    def _make_guard(self, viewer: napari.Viewer) -> CloseGuard:
+        return CloseGuard(
+            viewer, self.folders, self.autosaver, self.exporter, JobPump(self).jobs
+        )
+
     def _connect(self) -> None:
         self.controller.run_ended.connect(self._on_run_ended)
         # A run may write into the very labels that a preview hides.
@@ -172,11 +199,13 @@ class SegmentationWidget(QWidget):
         tabs.addTab(self.correct_panel, "Correct")
         tabs.addTab(self.train_panel, "Train")
         tabs.addTab(self.weights_panel, "Weights")
+        tabs.addTab(self.folder_panel, "Folder")
         tabs.currentChanged.connect(self._on_tab)
         self.tabs = tabs
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
-        column.addWidget(tabs)
+        column.addWidget(tabs, 1)
+        column.addWidget(self.folder_panel.strip)
         self.setMinimumWidth(_WIDTH_PX)
 
     def run(self) -> None:

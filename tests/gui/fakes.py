@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 from psygnal import Signal
 
+from napari_seg.data.image_data import ImageData
 from napari_seg.errors import CheckpointError
 from napari_seg.gui.engine import DeviceInfo, Engine
 from napari_seg.gui.jobs import Jobs
 from napari_seg.gui.layers import Source
 from napari_seg.models.card import Card
 from napari_seg.models.catalogue import ModelEntry
-from napari_seg.state import SegmentRequest
+from napari_seg.state import Scope, SegmentRequest
 from napari_seg.types import Progress, Region
 
 TILE_PX = 32
@@ -109,6 +110,14 @@ class FakeEngine:
         finally:
             self.is_closed.set()
         return FakeSegmentation(labels, labels.copy())
+
+    def iter_predict(
+        self, data: ImageData, request: SegmentRequest
+    ) -> Generator[Progress, None, tuple[SegmentRequest, FakeSegmentation]]:
+        index = tuple(slice(0, n) for n in data.array.shape)
+        focus = (0.0,) * len(data.axes.replace("C", ""))
+        source = Source(None, data.array, data.axes, index, focus, Scope.IMAGE)
+        return request, (yield from self.iter_segment(source, request, None))
 
     def iter_add_model(self, path: str) -> Generator[Progress, None, str]:
         """Take in what ends in .safetensors."""

@@ -144,5 +144,6 @@ def press_key(widget: Any, key: str) -> None:
     for modifier in modifiers:
         held |= _MODIFIERS[{"Ctrl": "Control"}.get(modifier, modifier)]
     names = {".": "Period", ",": "Comma", "Esc": "Escape", "Enter": "Return"}
+    names |= {"PgDown": "PageDown", "PgUp": "PageUp"}
     code = getattr(Qt.Key, f"Key_{names.get(name, name)}")
     QTest.keyClick(widget, code, held)

@@ -11,7 +11,7 @@ from napari.layers import Labels
 from napari.utils.notifications import show_warning
 
 from napari_seg.data.autosaves import Unsaved, autosave_dir, find_unsaved, purge
-from napari_seg.data.recovery import Recovered, recover
+from napari_seg.data.recovery import Recovered, count_edits, recover
 from napari_seg.gui.autosave.follower import Follower, can_follow
 from napari_seg.gui.faults import explained, notify
 from napari_seg.gui.jobs import Job, Jobs
@@ -93,15 +93,39 @@ class AutosaveController:
             self._write_last(follower)
         self._remembered.keep_part(_REMEMBERED, {"is_on": self.is_on})
 
+    def part_with(self, layer: Labels) -> Follower | None:
+        """Stop following a layer that is being saved elsewhere.
+
+        Returns what `discard` takes once that is done; until then the journal stays.
+        """
+        follower = next((f for f in self.followers if f.layer is layer), None)
+        if follower is not None:
+            follower.close()
+            self.followers.remove(follower)
+            self._part(follower)
+        return follower
+
+    def discard(self, follower: Follower) -> None:
+        """Delete the journal of labels that were saved: nobody need recover them."""
+        self._leaving = [f for f in self._leaving if f is not follower]
+        # Behind the writing of it, in the same thread.
+        self._jobs.start(Job(_iter_forget(follower), on_done=lambda _: None))
+
+    def _part(self, follower: Follower) -> None:
+        if follower.is_behind:
+            self._leaving = [f for f in self._leaving if f.is_behind] + [follower]
+            self._write([follower])
+
     def _follow(self) -> None:
         found = self._watch.layers() if self.is_on else []
         layers = [layer for layer in found if can_follow(layer)]
         for follower in [f for f in self.followers if f.layer not in layers]:
             follower.close()
             self.followers.remove(follower)
-            if follower.is_behind:
-                self._leaving = [f for f in self._leaving if f.is_behind] + [follower]
-                self._write([follower])
+            self._part(follower)
+            if follower.layer not in found and follower.has_edits:
+                job = Job(_iter_removed(follower, self.root), on_done=self._on_removed)
+                self._jobs.start(job)
         known = [follower.layer for follower in self.followers]
         for layer in [x for x in layers if x not in known]:
             self.followers.append(Follower(layer, self._write_soon))
@@ -154,6 +178,11 @@ class AutosaveController:
         self._follow()
         self._panel.set_on(is_on, str(self.root))
 
+    def _on_removed(self, one: Unsaved | None) -> None:
+        """Offer labels that were removed: it may have been a slip."""
+        if one is not None:
+            self._offer([one, *self._left])
+
     # What a crash left behind.
 
     def _offer(self, left: list[Unsaved]) -> None:
@@ -205,7 +234,8 @@ def _offer_text(left: list[Unsaved]) -> str:
     if not left:
         return ""
     more = f" ({len(left) - 1} more)" if len(left) > 1 else ""
-    return f"From last time: {left[0]}{more}."
+    when = "Just removed" if left[0].about.is_written else "From last time"
+    return f"{when}: {left[0]}{more}."
 
 
 def _iter_left(root: Path) -> Generator[Progress, None, list[Unsaved]]:
@@ -233,6 +263,23 @@ def _iter_replace(
     """Delete a journal once what was in it is safe in another."""
     yield from follower.iter_write(root)
     old.discard()
+
+
+def _iter_removed(
+    follower: Follower, root: Path
+) -> Generator[Progress, None, Unsaved | None]:
+    yield from follower.iter_write(root)
+    journal = follower.journal
+    if journal is None:
+        return None
+    edits, changed = count_edits(journal.folder)
+    return Unsaved(journal.folder, journal.about, edits, changed) if edits else None
+
+
+def _iter_forget(follower: Follower) -> Generator[Progress, None, None]:
+    yield Progress("autosave", 0, 1)
+    if follower.journal is not None:
+        follower.journal.discard()
 
 
 def _iter_remove(one: Unsaved) -> Generator[Progress, None, None]:

@@ -48,6 +48,11 @@ class Follower:
         has_pending = self.journal is not None and self.journal.is_behind
         return bool(self._boxes) or has_pending
 
+    @property
+    def has_edits(self) -> bool:
+        """Whether anything was edited."""
+        return self.journal is not None or bool(self._boxes)
+
     def close(self) -> None:
         """Let go of the layer; the journal stays."""
         self._watch.close()

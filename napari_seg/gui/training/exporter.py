@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Labels
+from psygnal import Signal
 
 from napari_seg.data.annotated import EDITED, PROPOSED, VERIFIED, AnnotatedImage
 from napari_seg.data.formats.pairs import read_pairs
@@ -65,6 +66,9 @@ class ExportController:
         Takes an exception that is a fault of the program.
     """
 
+    exported = Signal(object)
+    """Layers are on disk as a whole; carries them."""
+
     def __init__(
         self,
         viewer: ViewerModel,
@@ -94,9 +98,16 @@ class ExportController:
             self._on_error(error)
             return
         self._panel.set_export("Exporting…", True)
+        keys = [row.key for row in self._data.used() if row.counts is Counts.ALL]
+        whole = [layer for layer in self._data.labels() if layer.name in keys]
+
+        def done(counts: tuple[int, int]) -> None:
+            self._on_done(counts, path)
+            self.exported.emit(whole if name != "csv" else [])
+
         job = Job(
             iter_export(parts, name, Path(path)),
-            on_done=lambda done: self._on_done(done, path),
+            on_done=done,
             on_progress=self._on_progress,
             on_error=self._on_error,
         )

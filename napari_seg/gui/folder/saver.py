@@ -1,0 +1,143 @@
+"""Labels on their way to the disk."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from napari_seg.data.folder import (
+    FolderImage,
+    ImageFolder,
+    Opened,
+    Work,
+    changed_ids,
+)
+from napari_seg.data.provenance import Provenance
+from napari_seg.errors import NapariSegError
+from napari_seg.gui.folder.ahead import Prediction
+from napari_seg.gui.jobs import Job, JobGenerator, Jobs
+from napari_seg.types import Progress
+
+
+@dataclass(frozen=True)
+class Saving:
+    """Labels that nobody edits any more."""
+
+    opened: Opened
+    labels: Any
+    base: np.ndarray | None
+    """As they were read or predicted; None if they are the user's alone."""
+    work: Work
+    """All about them; its own labels are not looked at."""
+    is_new: bool = True
+    """Whether they must be written even if nothing has changed."""
+
+
+class Saver:
+    """Writes labels in a thread, one after the other; none is lost at the end.
+
+    Parameters
+    ----------
+    jobs : Jobs
+        The thread.
+    on_saved : callable
+        Takes the folder and how far the image is now.
+    on_error : callable
+        Takes the exception.
+    """
+
+    def __init__(
+        self,
+        jobs: Jobs,
+        on_saved: Callable[[ImageFolder, FolderImage], None],
+        on_error: Callable[[BaseException], None],
+    ) -> None:
+        self._jobs = jobs
+        self._on_saved = on_saved
+        self._on_error = on_error
+        self._waiting: list[tuple[ImageFolder, Saving]] = []
+
+    def save(
+        self, folder: ImageFolder, saving: Saving, then: Callable[[], None]
+    ) -> None:
+        """Write labels; `then` is called once they are on disk."""
+        one = folder, saving
+        self._waiting.append(one)
+
+        def done(image: FolderImage | None) -> None:
+            self._waiting = [x for x in self._waiting if x is not one]
+            if image is not None:
+                self._on_saved(folder, image)
+            then()
+
+        def failed(error: BaseException) -> None:
+            self._waiting = [x for x in self._waiting if x is not one]
+            self._on_error(error)
+
+        self._jobs.start(Job(_iter_write(*one), on_done=done, on_error=failed))
+
+    def save_now(self, *more: tuple[ImageFolder, Saving]) -> bool:
+        """Write these, and all that still waits, before this returns.
+
+        Returns
+        -------
+        bool
+            Whether all of it is on disk.
+        """
+        waiting, self._waiting = [*self._waiting, *more], []
+        is_safe = True
+        for folder, saving in waiting:
+            try:
+                image = write(folder, saving)
+                if image is not None:
+                    self._on_saved(folder, image)
+            except (NapariSegError, OSError) as error:
+                is_safe = False
+                self._on_error(error)
+        return is_safe
+
+
+def write(folder: ImageFolder, saving: Saving) -> FolderImage | None:
+    """Write labels into the data set, unless they are as they were there."""
+    labels, base, work = np.array(saving.labels), saving.base, saving.work
+    if base is None:
+        edited = frozenset(np.unique(labels[labels > 0]).tolist())
+    else:
+        edited = changed_ids(base, labels)
+    if not saving.is_new and not edited:
+        return None
+    work = replace(work, labels=labels, edited=work.edited | edited)
+    return folder.save(saving.opened.name, saving.opened.data, work)
+
+
+def of_prediction(prediction: Prediction) -> Saving:
+    """Return what is saved of a prediction that nobody has looked at."""
+    made = prediction.segmentation
+    provenance = provenance_of(
+        getattr(made, "provenance", None), str(prediction.opened.path)
+    )
+    work = Work(
+        prediction.base, scores=getattr(made, "scores", {}), provenance=provenance
+    )
+    return Saving(prediction.opened, prediction.base, prediction.base, work)
+
+
+def provenance_of(made: dict[str, Any] | None, source: str) -> Provenance:
+    """Return what a run says of itself, in plain JSON values."""
+    made = made or {}
+    return Provenance(
+        source=source,
+        model=str(made.get("model", "")),
+        checkpoint_sha256=str(made.get("sha256", "")),
+        parameters=json.loads(json.dumps(made.get("parameters", {}), default=str)),
+        software=str(made.get("software", "")),
+    )
+
+
+def _iter_write(folder: ImageFolder, saving: Saving) -> JobGenerator:
+    yield Progress("save", 0, 1)
+    return write(folder, saving)

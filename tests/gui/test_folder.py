@@ -1,0 +1,267 @@
+"""A folder worked through: saved on the way, predicted ahead, resumed."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+from folder_fakes import FolderSession, make_folder
+
+from napari_seg.data.dataset_reading import read_items
+from napari_seg.data.folder import ImageState
+from napari_seg.data.image_data import ImageData
+from napari_seg.gui.correction.locks import LOCKED_KEY
+from napari_seg.gui.folder.memory import FolderMemory
+from napari_seg.gui.folder.thumbnails import draw
+from napari_seg.gui.layers import METADATA_KEY
+from napari_seg.state import Remembered
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return make_folder(tmp_path / "cells")
+
+
+@pytest.fixture
+def begin(tmp_path):
+    made = []
+
+    def make(**engine):
+        made.append(FolderSession(tmp_path / "settings.json", **engine))
+        return made[-1]
+
+    yield make
+    for session in made:
+        session.close()
+
+
+def states(session):
+    return [image.state.value for image in session.controller.listing.images.values()]
+
+
+def stored(folder):
+    return {item.name: item for item in read_items(folder.with_name("cells-labels"))}
+
+
+def paint(session, number=99):
+    layer = session.bench.labels
+    layer.brush_size = 4
+    layer.paint((50, 50), number)
+
+
+def test_the_first_image_and_the_next_are_predicted(begin, folder):
+    session = begin()
+    session.open(folder)
+    session.settle()
+    assert session.layers == ["c1", "c1 nuclei-unet"]
+    assert session.bench.labels.data.max() == 6
+    assert session.bench.labels.visible
+    assert states(session) == ["predicted", "predicted", "untouched"]
+    assert list(stored(folder)) == ["c1", "c2"]
+    assert set(session.panel.pictures) == {"c1", "c2", "c3"}
+
+
+def test_the_next_image_is_there_without_a_run(begin, folder):
+    session = begin()
+    session.open(folder)
+    session.settle()
+    session.go(1)
+    session.settle()
+    # Each image once, the third one while the second is looked at.
+    seen = [int(source.data[20, 20]) for source in session.engine.sources]
+    assert seen == [10, 20, 30]
+    assert session.layers == ["c2", "c2 nuclei-unet"]
+    # The thresholds of the panel act on it as on any run.
+    assert session.segmenter.can_mirror(session.bench.labels)
+    assert states(session) == ["predicted"] * 3
+
+
+def test_corrections_are_saved_by_going_on(begin, folder):
+    session = begin()
+    session.open(folder)
+    session.settle()
+    paint(session)
+    session.bench.labels.metadata[METADATA_KEY][LOCKED_KEY] = [2]
+    expected = session.bench.labels.data.copy()
+    session.go(1)
+    session.settle()
+    item = stored(folder)["c1"]
+    np.testing.assert_array_equal(item.labels, expected)
+    assert item.states[99] == "edited"
+    assert item.states[2] == "verified"
+    assert item.provenance.edits == {"steps": 1}
+    assert item.provenance.source == str(folder / "c1.tif")
+    assert states(session)[0] == "being corrected"
+    # What is saved need not be recovered.
+    assert not any(f.journal for f in session.autosave.followers)
+    assert list(session.autosave.root.glob("*")) == []
+    session.go(-1)
+    session.settle()
+    np.testing.assert_array_equal(session.bench.labels.data, expected)
+    assert session.bench.labels.metadata[METADATA_KEY][LOCKED_KEY] == [2]
+
+
+def test_looking_at_an_image_again_writes_nothing(begin, folder):
+    session = begin()
+    session.open(folder)
+    session.settle()
+    session.go(1)
+    session.settle()
+    index = folder.with_name("cells-labels") / "dataset.json"
+    session.go(-1)
+    session.settle()
+    before = index.read_bytes()
+    session.go(1)
+    session.settle()
+    names = [json.loads(text)["pairs"][0] for text in (before, index.read_bytes())]
+    assert names[0] == names[1]
+
+
+def test_a_verified_image_is_passed_over_from_then_on(begin, folder):
+    session = begin()
+    session.open(folder)
+    session.settle()
+    session.go(1)
+    session.settle()
+    session.panel.verify_requested.emit()
+    session.wait(lambda: session.at == "c3")
+    session.settle()
+    assert states(session) == ["predicted", "verified", "predicted"]
+    assert session.panel.shown["progress"].startswith(
+        "1 of 3 images verified · 6 of 18 objects"
+    )
+    assert set(stored(folder)["c2"].states.values()) == {"verified"}
+    session.panel.verify_requested.emit()
+    session.wait(lambda: session.at == "c1")
+    session.settle()
+    session.panel.verify_requested.emit()
+    session.wait(lambda: states(session) == ["verified"] * 3)
+    assert session.bench is None
+    assert "last image" in session.panel.shown["status"]
+
+
+def test_it_goes_on_where_it_was_left(begin, folder, tmp_path):
+    first = begin()
+    first.open(folder)
+    first.settle()
+    first.go(1)
+    first.settle()
+    paint(first)
+    first.close()  # the window is closed, nothing was pressed
+    assert stored(folder)["c2"].states[99] == "edited"
+    second = begin()
+    assert second.panel.shown["resume"] == "cells"
+    second.panel.resume_requested.emit()
+    second.wait(lambda: second.at == "c2")
+    second.settle()
+    assert second.bench.labels.data[50, 50] == 99
+    assert second.panel.shown["current"] == ("c2", "c2 · 2 of 3 · being corrected")
+
+
+def test_predicting_can_be_stopped_and_turned_off(begin, folder):
+    session = begin(is_stepwise=True)
+    session.open(folder)
+    session.wait(lambda: bool(session.engine.requests))
+    session.panel.stop_requested.emit()
+    session.engine.step(10)
+    session.settle()
+    assert session.panel.ahead[-1] == ("c1", None)
+    assert session.bench.labels is None
+    assert states(session) == ["untouched"] * 3
+    session.panel.ahead_requested.emit(False)
+    session.go(1)
+    session.settle()
+    assert len(session.engine.requests) == 1
+    assert session.layers == ["c2"]
+
+
+def test_an_image_that_cannot_be_read_stops_nobody(begin, folder):
+    (folder / "c2.tif").write_bytes(b"not an image")
+    session = begin()
+    session.open(folder)
+    session.settle()
+    session.panel.step_requested.emit(1)
+    session.wait(lambda: "⚠" in session.panel.shown["status"])
+    assert "c2.tif" in session.panel.shown["status"]
+    session.settle()
+    session.go(1)
+    assert session.at == "c3"
+
+
+def test_a_late_prediction_leaves_labels_she_began_alone(begin, folder):
+    session = begin(is_stepwise=True)
+    session.open(folder)
+    session.wait(lambda: bool(session.engine.requests))
+    own = session.viewer.add_labels(np.zeros((64, 96), np.int32), name="mine")
+    session.bench.follow(own)
+    paint(session, 5)
+    session.engine.step(1000)
+    session.settle()
+    assert session.layers == ["c1", "mine"]
+    session.go(1)
+    session.settle()
+    assert stored(folder)["c1"].states == {5: "edited"}
+
+
+def test_closing_the_image_saves_its_labels(begin, folder):
+    session = begin()
+    session.open(folder)
+    session.settle()
+    paint(session)
+    session.viewer.layers.clear()
+    session.settle()
+    assert stored(folder)["c1"].states[99] == "edited"
+
+
+def test_a_folder_that_cannot_be_written_is_told_and_loses_nothing(
+    begin, folder, monkeypatch
+):
+    session = begin()
+    session.open(folder)
+    session.settle()
+    paint(session)
+
+    def refuse(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("napari_seg.data.io.write_tiff", refuse)
+    session.panel.step_requested.emit(1)
+    session.settle()
+    assert "No space left" in session.panel.shown["status"]
+    # The journal still has it.
+    assert len(list(session.autosave.root.glob("*"))) == 1
+
+
+def test_the_list_shows_one_state_and_the_image_that_is_open(begin, folder):
+    session = begin()
+    session.open(folder)
+    session.settle()
+    session.panel.filter_requested.emit(ImageState.UNTOUCHED)
+    assert [image.name for image in session.panel.shown["images"]] == ["c1", "c3"]
+    session.go(1)
+    assert session.at == "c3"
+
+
+def test_memory_says_nothing_where_it_was_damaged(tmp_path):
+    path = tmp_path / "settings.json"
+    path.write_text('{"folder": {"folder": 3, "places": {"a": ["b"], "c": "d"}}}')
+    memory = FolderMemory(Remembered(path))
+    assert (memory.folder, memory.out_of("a"), memory.ahead) == ("", "", True)
+    memory.keep("x", "y", "z")
+    again = FolderMemory(Remembered(path))
+    assert (again.folder, again.out_of("x"), again.image_in("x")) == ("x", "y", "z")
+
+
+@pytest.mark.parametrize(
+    ("axes", "shape"), [("YX", (300, 40)), ("ZCYX", (3, 2, 50, 90)), ("YXC", (9, 9, 3))]
+)
+def test_small_pictures_show_the_middle_plane(axes, shape):
+    values = np.random.default_rng(0).integers(0, 4000, shape).astype(np.uint16)
+    picture = draw(ImageData(values, axes, None))
+    assert picture.dtype == np.uint8
+    assert picture.shape[2] == 3
+    assert max(picture.shape) <= 44
+    assert (picture.min(), picture.max()) == (0, 255)
