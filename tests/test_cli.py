@@ -415,28 +415,6 @@ def test_weightmap_of_a_picture_is_refused(run: Run, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("architecture", ["unet", "maskrcnn"])
-def test_train_writes_a_checkpoint_that_segments(
-    run: Run, tmp_path: Path, architecture: str
-) -> None:
-    image, labels = discs()
-    for kind, array in (("images", image), ("masks", labels.astype(np.uint16))):
-        for name in ("a", "b"):
-            path = tmp_path / "set" / kind / f"{name}.tif"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            tifffile.imwrite(path, array)
-    out = tmp_path / "own.safetensors"
-    done = run(
-        "train", tmp_path / "set", "--out", out, "--architecture", architecture,
-        "--steps", 2, "--batch", 1, "--patch", 32, "--device", "cpu", "--json",
-    )  # fmt: skip
-    assert done.code == 0, done.err
-    assert "ap_0.50" in json.loads(done.out)["scores"]
-    done = run("segment", path.parent, "--model", out, "--out", tmp_path / "o")
-    assert done.code == 0, done.err
-
-
-@pytest.mark.slow
 def test_train_tunes_a_model_by_a_preset_and_its_exceptions(
     run: Run, tmp_path: Path
 ) -> None:

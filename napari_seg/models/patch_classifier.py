@@ -54,7 +54,11 @@ class PatchClassifier(DenseNetwork):
     ----------
     window_px : int
         Side of the window, an odd number.
+    dilates : bool
+        True: its layers are applied dilated, although they do not look so.
     """
+
+    dilates = True
 
     def __init__(
         self,

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import torch
+from torch import nn
 
 
-def half_type(device: str) -> torch.dtype | None:
+def half_type(device: str, network: nn.Module | None = None) -> torch.dtype | None:
     """Type for mixed precision; None where single precision is as fast.
 
     Parameters
     ----------
     device : str
         As torch names it.
+    network : nn.Module, optional
+        To be trained. On a CPU one with dilated convolutions gets no half precision:
+        their backward pass (oneDNN in torch 2.15, bfloat16, channels last) reads beyond
+        its memory for some numbers of channels, and ends the process.
 
     Returns
     -------
@@ -22,8 +27,22 @@ def half_type(device: str) -> torch.dtype | None:
     kind = torch.device(device).type
     if kind == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported() else None
+    if kind == "cpu" and network is not None and _is_dilated(network):
+        return None
     if kind == "cpu" and torch.ops.mkldnn._is_mkldnn_bf16_supported():
         # Emulated on older CPUs, where it is slower than float32.
         capable = torch.backends.cpu.get_cpu_capability() in ("AVX512", "AMX")
         return torch.bfloat16 if capable else None
     return None
+
+
+def _is_dilated(network: nn.Module) -> bool:
+    """Whether a network has dilated convolutions, or says so (`dilates`)."""
+    if getattr(network, "dilates", False):
+        return True
+    convolutions = nn.Conv2d | nn.Conv3d
+    return any(
+        max(layer.dilation) > 1
+        for layer in network.modules()
+        if isinstance(layer, convolutions)
+    )

@@ -64,7 +64,8 @@ class Sitting:
         self.out = out
         self.params = params
         self.device = choose_device(params.device).name
-        self.half = half_type(self.device) if params.mixed_precision else None
+        mixed = params.mixed_precision
+        self.half = half_type(self.device, network) if mixed else None
         self.objective = make_objective(card, params)
         self.network = network.to(self.device)
         self.teacher = teacher
