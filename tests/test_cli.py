@@ -326,6 +326,7 @@ def test_models_lists_every_architecture(run: Run) -> None:
     assert names["unet"]["kind"] == names["maskrcnn"]["kind"] == "architecture"
     facts = names["danet"]["architecture"]
     assert (facts["family"], facts["year"]) == ("attention", 2019)
+    assert facts["parameters"] > 1e6
     assert names["nuclei-unet"]["architecture"] is None
     lines = run("models").out.splitlines()
     families = [line.strip() for line in lines if re.fullmatch("  [a-z -]+", line)]

@@ -83,6 +83,7 @@ def _as_dict(entry: Any) -> dict[str, Any]:
     from dataclasses import asdict
 
     from napari_seg.models.registry import ARCHITECTURES
+    from napari_seg.models.specs.measured import measurements
 
     facts = ("title", "family", "authors", "year", "paper", "good_at", "ndims")
     is_new = entry.kind == "architecture"
@@ -93,5 +94,9 @@ def _as_dict(entry: Any) -> dict[str, Any]:
         "path": str(entry.path) if entry.path else None,
         "summary": entry.summary,
         "card": asdict(entry.card) if entry.card else None,
-        "architecture": {f: getattr(spec, f) for f in facts} if spec else None,
+        "architecture": (
+            {f: getattr(spec, f) for f in facts} | measurements().get(spec.name, {})
+            if spec is not None
+            else None
+        ),
     }

@@ -49,7 +49,7 @@ def test_networks_are_offered_only_where_nothing_is_started_from(form):
     assert current == "unet"
     for _, name, about in networks:
         spec = ARCHITECTURES[name]
-        for fact in (str(spec.year), spec.family[1:], spec.good_at):
+        for fact in (str(spec.year), spec.family[1:], spec.good_at, "parameters"):
             assert fact in about
 
 

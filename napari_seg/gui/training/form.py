@@ -26,6 +26,7 @@ from napari_seg.gui.training.settings import (
 from napari_seg.gui.training.unfinished import RunRecord, now
 from napari_seg.models.catalogue import ModelEntry
 from napari_seg.models.registry import ARCHITECTURES
+from napari_seg.models.specs.measured import measurements
 from napari_seg.models.specs.spec import Architecture
 from napari_seg.training.params import TrainParams
 
@@ -301,7 +302,16 @@ def _by_use(spec: Architecture) -> tuple[bool, int, str]:
 def _about(spec: Architecture) -> str:
     dimensions = " and ".join(f"{n}D" for n in spec.ndims)
     family = spec.family[:1].upper() + spec.family[1:]
-    return f"{family}, {spec.year}, {dimensions}. Good at: {spec.good_at}."
+    text = f"{family}, {spec.year}, {dimensions}. Good at: {spec.good_at}."
+    known = measurements().get(spec.name, {})
+    facts = []
+    if "parameters" in known:
+        facts.append(f"{known['parameters'] / 1e6:.1f} million parameters")
+    if "megapixels_per_s" in known:
+        facts.append(f"{known['megapixels_per_s']:.1f} megapixels/s on a processor")
+    if "ap_0.50" in known:
+        facts.append(f"AP {known['ap_0.50']:.2f} on nuclei in one comparison of all")
+    return f"{text} {', '.join(facts)}." if facts else text
 
 
 def cores() -> int:
