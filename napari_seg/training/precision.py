@@ -15,7 +15,7 @@ def half_type(device: str, network: nn.Module | None = None) -> torch.dtype | No
         As torch names it.
     network : nn.Module, optional
         To be trained. On a CPU one with dilated convolutions gets no half precision:
-        their backward pass (oneDNN in torch 2.15, bfloat16, channels last) reads beyond
+        their backward pass (oneDNN in torch 2.14, bfloat16, channels last) reads beyond
         its memory for some numbers of channels, and ends the process.
 
     Returns

@@ -1,0 +1,97 @@
+"""Whether every architecture can learn at all: four images by heart, from scratch.
+
+Each name is trained with its usual (slim) arguments on four whole images of DATA/train,
+without any variation, for the same time, and then segments just these. One that cannot
+be right about more than 95 % of their pixels (cell or not) is either wrong or too
+coarse for them. The images are those with the most cells of some that are looked at.
+Results are kept in ``--cache``, a file a name.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+import numpy as np
+
+from benchmarks._networks import Result, each, parser, read_some
+from benchmarks._table import report
+
+IMAGES = 4
+SIDE = 256
+"""Side (pixels) of the images that are taken: most of nuclei_fluo have it."""
+
+
+def learn(name: str, options: argparse.Namespace) -> Result:
+    """Train one network and let it segment what it has seen."""
+    from napari_seg.imaging.metrics import evaluate, pool
+    from napari_seg.inference.segment import segment
+    from napari_seg.training.augmentation import Augmentation
+    from napari_seg.training.params import TrainParams
+    from napari_seg.training.progress import TrainProgress
+    from napari_seg.training.trainer import iter_train_pairs
+
+    planes = read_some(options.data / "train", IMAGES, SIDE)
+    params = TrainParams(
+        architecture=name,
+        minutes=options.minutes,
+        batch=options.batch,
+        patch_px=options.patch,
+        augmentation=Augmentation(
+            scale=(1, 1),
+            rotate=False,
+            elastic_px=0,
+            invert=0,
+            blur_px=0,
+            noise=0,
+            intensity=False,
+        ),
+        average_decay=0.95,
+        validate_every=10**6,
+        device=options.device,
+        threads=options.threads,
+    )
+    out = options.cache / f"{name}.safetensors"
+    job, steps = iter_train_pairs(planes, planes, out, params), 0
+    while True:
+        try:
+            step = next(job)
+        except StopIteration as stop:
+            model = stop.value
+            break
+        steps = step.done if isinstance(step, TrainProgress) else steps
+    right, total, cells, scores = 0, 0, 0, []
+    for plane in planes:
+        image, truth = plane.read((slice(None), slice(None)))
+        found = segment(
+            image,
+            model,
+            axes="CYX",
+            diameter_px=plane.diameter_px,
+            device=options.device,
+            keep_probabilities=False,
+        ).labels
+        right += int(((found > 0) == (truth > 0)).sum())
+        cells += int((truth > 0).sum())
+        total += truth.size
+        scores.append(evaluate(found, np.asarray(truth)))
+    pooled = pool(scores)
+    return {
+        "name": name,
+        "steps": steps,
+        "pixel accuracy": right / total,
+        "all background": 1 - cells / total,
+        "mean IoU": pooled.mean_iou,
+        "AP@0.5": pooled.average_precision(0.5),
+    }
+
+
+def main() -> None:
+    """Print one row a name."""
+    options = parser(__doc__, minutes=1.5).parse_args()
+    rows = each(options, learn)
+    short = [row["name"] for row in rows if row["pixel accuracy"] <= 0.95]
+    report("overfit", rows, table=rows, minutes=options.minutes, not_over_095=short)
+
+
+if __name__ == "__main__":
+    main()
