@@ -120,7 +120,8 @@ def _arguments(
     """Return the caller's arguments, or those of the architecture."""
     arguments = params.arguments
     if arguments is None and architecture in ARCHITECTURES:
-        arguments = ARCHITECTURES[architecture].training_arguments
+        known = ARCHITECTURES[architecture]
+        arguments = known.usual_arguments(pretrained=params.pretrained)
     return _size(architecture, diameter_px) | (arguments or {})
 
 

@@ -1,13 +1,19 @@
 """A network with a transformer, a stem and an auxiliary head, by the usual path."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+import timm
 import torch
 from tiny import losses, params
 
 from napari_seg.errors import DatasetError
 from napari_seg.inference.segment import segment
 from napari_seg.models.checkpoint import load_model
+from napari_seg.models.registry import ARCHITECTURES
+from napari_seg.training.describe import make_card
+from napari_seg.training.pairs import TrainingPair
 from napari_seg.training.params import TrainParams
 from napari_seg.training.preparation import build_networks
 from napari_seg.training.trainer import iter_train, train
@@ -84,3 +90,35 @@ def test_the_builder_is_asked_for_trained_weights(dataset, tmp_path, monkeypatch
     build_networks(card, None, TrainParams(pretrained=True))
     build_networks(card, None, TrainParams())
     assert asked == [True, False]
+
+
+@pytest.mark.parametrize(
+    "name", [a.name for a in ARCHITECTURES.values() if a.pretrainable]
+)
+def test_a_trained_encoder_is_built_as_wide_as_its_weights(name, layers, monkeypatch):
+    asked = []
+    create = timm.create_model
+
+    def remember(encoder, *, pretrained, **options):
+        asked.append((encoder, pretrained, options))
+        return create(encoder, **options)
+
+    monkeypatch.setattr("timm.create_model", remember)
+    made = params(architecture=name, arguments=None, pretrained=True)
+    planes = [TrainingPair("a", layers[0][0][None], layers[0][1], 12.0)]
+    card = make_card(planes, made, Path("a"))
+    with torch.device("meta"):
+        build_networks(card, None, made)
+        [(encoder, pretrained, options)] = asked
+        assert pretrained
+        kept = ("in_chans", "features_only", "output_stride", "img_size", "patch_size")
+        usual = create(encoder, num_classes=0)
+        found = create(
+            encoder,
+            num_classes=0,
+            **{k: v for k, v in options.items() if k not in (*kept, "num_classes")},
+        )
+    ours, theirs = found.state_dict(), usual.state_dict()
+    shared = ours.keys() & theirs.keys()
+    assert len(shared) > 100
+    assert all(ours[key].shape == theirs[key].shape for key in shared)

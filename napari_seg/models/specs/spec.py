@@ -71,6 +71,16 @@ class Architecture:
             f"{self.title} ({self.authors} {self.year}), {dimensions}: {self.good_at}"
         )
 
+    def usual_arguments(self, *, pretrained: bool = False) -> dict[str, Any]:
+        """Arguments for training; the encoder in full width if its weights are fetched.
+
+        Published weights come in one width, that which timm builds by itself.
+        """
+        usual = dict(self.training_arguments)
+        if pretrained:
+            usual.pop("encoder_options", None)
+        return usual
+
     def build(
         self, *, in_channels: int, num_classes: int, ndim: int = 2, **options: Any
     ) -> nn.Module:
