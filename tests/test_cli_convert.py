@@ -3,46 +3,29 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
 import pytest
 import roifile
 import tifffile
 
-from napari_seg.cli import main
 from napari_seg.data.annotated import AnnotatedImage
 from napari_seg.data.dataset import add_items
 from napari_seg.data.dataset_index import read_index
 from napari_seg.data.dataset_reading import read_items
 from napari_seg.data.formats.registry import FORMATS
 
-
-class Outcome(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
-Run = Callable[..., Outcome]
+Run = Callable[..., Any]
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Call the command in this process."""
-
-    def call(*arguments: object) -> Outcome:
-        words = ["napari-seg", "convert", *map(str, arguments)]
-        monkeypatch.setattr(sys, "argv", words)
-        with pytest.raises(SystemExit) as stop:
-            main()
-        captured = capsys.readouterr()
-        return Outcome(int(stop.value.code or 0), captured.out, captured.err)
-
-    return call
+def convert(run: Run) -> Run:
+    """Call ``napari-seg convert`` in this process."""
+    return partial(run, "convert")
 
 
 def labels() -> np.ndarray:
@@ -73,15 +56,15 @@ def dataset(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("name", [name for name in FORMATS if name != "tiff-pairs"])
 def test_every_format_and_back(
-    run: Run, dataset: Path, tmp_path: Path, name: str
+    convert: Run, dataset: Path, tmp_path: Path, name: str
 ) -> None:
     out = tmp_path / "there"
-    done = run(dataset, "--to", name, "--out", out)
+    done = convert(dataset, "--to", name, "--out", out)
     assert done == (0, f"{out}: 5 images, 10 objects ({name})\n", "")
     if name == "csv":
         assert len(out.read_text().splitlines()) == 11
         return
-    done = run(out, "--to", "tiff-pairs", "--out", tmp_path / "back", "--json")
+    done = convert(out, "--to", "tiff-pairs", "--out", tmp_path / "back", "--json")
     assert (done.code, done.err) == (0, "")
     assert json.loads(done.out)["objects"] == 10
     for before, after in zip(
@@ -95,48 +78,50 @@ def test_every_format_and_back(
 
 
 def test_only_verified_objects_crops_and_a_split(
-    run: Run, dataset: Path, tmp_path: Path
+    convert: Run, dataset: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "some"
     options = ("--verified-only", "--crops", "3", "--weights")
-    done = run(dataset, "--to", "tiff-pairs", "--out", out, *options)
+    done = convert(dataset, "--to", "tiff-pairs", "--out", out, *options)
     assert "1 images, 1 objects" in done.out
     (item,) = read_index(out)
     assert (item.name, item.weights) == ("i2_id3", "weights/i2_id3.tif")
     assert tifffile.imread(out / item.labels).shape == (12, 12)
-    done = run(dataset, "--to", "yolo-seg", "--out", tmp_path / "y", "--val-share", 0.4)
+    done = convert(
+        dataset, "--to", "yolo-seg", "--out", tmp_path / "y", "--val-share", 0.4
+    )
     assert done.code == 0
     assert len(list((tmp_path / "y/labels/val").iterdir())) == 2
     assert len(list((tmp_path / "y/labels/train").iterdir())) == 3
 
 
 def test_more_is_added_to_a_data_set_but_no_name_twice(
-    run: Run, dataset: Path, tmp_path: Path
+    convert: Run, dataset: Path, tmp_path: Path
 ) -> None:
     for folder in ("images", "masks"):
         (tmp_path / "pairs" / folder).mkdir(parents=True)
         tifffile.imwrite(tmp_path / "pairs" / folder / "new.tif", labels())
-    done = run(tmp_path / "pairs", "--to", "tiff-pairs", "--out", dataset)
+    done = convert(tmp_path / "pairs", "--to", "tiff-pairs", "--out", dataset)
     assert done.code == 0
     assert [item.name for item in read_index(dataset)][-1] == "new"
-    done = run(tmp_path / "pairs", "--to", "tiff-pairs", "--out", dataset)
+    done = convert(tmp_path / "pairs", "--to", "tiff-pairs", "--out", dataset)
     assert done.code == 2
     assert "an item called new already" in done.err
     assert len(read_index(dataset)) == 6
 
 
-def test_annotations_apart_from_their_images(run: Run, tmp_path: Path) -> None:
+def test_annotations_apart_from_their_images(convert: Run, tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()
     tifffile.imwrite(tmp_path / "images/a.tif", np.zeros((20, 20), np.uint8))
     roi = roifile.ImagejRoi.frompoints([[2, 2], [6, 2], [6, 6], [2, 6]])
     roifile.roiwrite(tmp_path / "a.zip", [roi])
     out = tmp_path / "out"
-    done = run(tmp_path / "a.zip", "--to", "coco", "--out", out)
+    done = convert(tmp_path / "a.zip", "--to", "coco", "--out", out)
     assert done.code == 2
     assert "--images" in done.err
     assert not out.exists()
     images = ("--images", tmp_path / "images")
-    done = run(tmp_path / "a.zip", "--to", "coco", "--out", out, *images)
+    done = convert(tmp_path / "a.zip", "--to", "coco", "--out", out, *images)
     assert "1 images, 1 objects" in done.out
 
 
@@ -156,7 +141,7 @@ def test_annotations_apart_from_their_images(run: Run, tmp_path: Path) -> None:
     ],
 )
 def test_mistakes_are_one_line(
-    run: Run,
+    convert: Run,
     dataset: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -164,17 +149,17 @@ def test_mistakes_are_one_line(
     part: str,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    done = run(dataset, *arguments)
+    done = convert(dataset, *arguments)
     assert done.code == 2
     assert part in done.err
     assert "Traceback" not in done.err
     assert [p.name for p in tmp_path.iterdir()] == ["set"]
 
 
-def test_bad_inputs_leave_nothing(run: Run, dataset: Path, tmp_path: Path) -> None:
+def test_bad_inputs_leave_nothing(convert: Run, dataset: Path, tmp_path: Path) -> None:
     (dataset / "labels" / "i3.tif").write_text("no TIFF")
     for source in (dataset, tmp_path / "gone"):
-        done = run(source, "--to", "coco", "--out", tmp_path / "out", "--json")
+        done = convert(source, "--to", "coco", "--out", tmp_path / "out", "--json")
         assert done.code == 2
         assert len(done.err.splitlines()) == 1
         assert json.loads(done.out)["error"]
@@ -184,7 +169,7 @@ def test_bad_inputs_leave_nothing(run: Run, dataset: Path, tmp_path: Path) -> No
 
 @pytest.mark.parametrize("error", [OSError(28, "No space left"), MemoryError()])
 def test_a_full_disk_leaves_nothing(
-    run: Run,
+    convert: Run,
     dataset: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -194,27 +179,27 @@ def test_a_full_disk_leaves_nothing(
         raise error
 
     monkeypatch.setattr("napari_seg.data.formats.coco.write_plane", full)
-    done = run(dataset, "--to", "coco", "--out", tmp_path / "out")
+    done = convert(dataset, "--to", "coco", "--out", tmp_path / "out")
     assert done.code == 2
     assert "could not finish" in done.err
     assert len(done.err.splitlines()) == 1
     assert [p.name for p in tmp_path.iterdir()] == ["set"]
 
 
-def test_a_data_set_is_checked_and_repaired(run: Run, dataset: Path) -> None:
-    done = run(dataset, "--check")
+def test_a_data_set_is_checked_and_repaired(convert: Run, dataset: Path) -> None:
+    done = convert(dataset, "--check")
     assert done == (0, f"{dataset}: 5 items, 0 problems\n", "")
     (dataset / "images/i1.tif").unlink()
     (dataset / "labels/i1.tif").unlink()
-    done = run(dataset, "--check")
+    done = convert(dataset, "--check")
     assert done.code == 2
     assert len(done.err.splitlines()) == 2
     assert "i1: images/i1.tif is missing" in done.err
-    done = run(dataset, "--repair")
+    done = convert(dataset, "--repair")
     assert (done.code, done.err) == (0, "")
     assert "i1: dropped" in done.out
     assert "4 items, 0 problems" in done.out
-    done = run(dataset, "--check", "--json")
+    done = convert(dataset, "--check", "--json")
     assert json.loads(done.out) == {"items": 4, "changes": [], "problems": []}
-    done = run(dataset.parent, "--check")
+    done = convert(dataset.parent, "--check")
     assert done.code == 2

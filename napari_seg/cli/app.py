@@ -12,6 +12,7 @@ from napari_seg.cli.doctor import doctor
 from napari_seg.cli.evaluate import evaluate
 from napari_seg.cli.models import models
 from napari_seg.cli.output import emit_json, warn
+from napari_seg.cli.recipe import run
 from napari_seg.cli.segment import segment
 from napari_seg.cli.train import train
 from napari_seg.cli.weightmap import weightmap
@@ -27,7 +28,9 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-COMMANDS = (demo, models, segment, train, evaluate, weightmap, convert, doctor)
+COMMANDS = (
+    demo, models, segment, run, train, evaluate, weightmap, convert, doctor,
+)  # fmt: skip
 for command in COMMANDS:
     app.command()(command)
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from napari_seg.cli.annotators import compare_annotators, read_both
 from napari_seg.cli.output import emit_json, say, warn
-from napari_seg.errors import DatasetError, LabelsError, NapariSegError
+from napari_seg.errors import DatasetError, NapariSegError
 
 if TYPE_CHECKING:
     from napari_seg.imaging.metrics import Metrics
@@ -32,6 +33,13 @@ SHOWN = {
 def evaluate(
     predicted: Annotated[Path, typer.Argument(help="Labels, or a folder of them.")],
     truth: Annotated[Path, typer.Argument(help="True labels, or a folder of them.")],
+    agreement: Annotated[
+        bool,
+        typer.Option(
+            "--agreement",
+            help="Both are of annotators: say how far they agree, object by object.",
+        ),
+    ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON object on stdout.")
     ] = False,
@@ -41,6 +49,10 @@ def evaluate(
     Objects are pooled over images: AP is TP / (TP + FP + FN).
     """
     from napari_seg.imaging.metrics import pool
+
+    if agreement:
+        compare_annotators(*_pair(predicted, truth), as_json=as_json)
+        return
 
     pairs, problems = _pair(predicted, truth)
     scores: dict[str, Metrics] = {}
@@ -111,17 +123,10 @@ def _score(predicted: Path, truth: Path) -> Metrics:
     """Score one pair; the frames of a film are separate images."""
     import numpy as np
 
-    from napari_seg.data.io import read_labels
     from napari_seg.imaging.metrics import evaluate as compare
     from napari_seg.imaging.metrics import pool
 
-    ours, theirs = read_labels(predicted), read_labels(truth)
-    if ours.array.shape != theirs.array.shape:
-        raise LabelsError(
-            "prediction and truth have different shapes",
-            f"{ours.array.shape} and {theirs.array.shape}",
-            "Compare labels of the same image.",
-        )
+    ours, theirs = read_both(predicted, truth)
     if "T" not in theirs.axes:
         return compare(ours.array, theirs.array)
     time = theirs.axes.index("T")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,9 +12,14 @@ from napari_seg.cli.output import emit_json, follow, say, warn
 from napari_seg.errors import FormatError, NapariSegError
 
 if TYPE_CHECKING:
-    from napari_seg.inference.segment import SegmentParams
+    from napari_seg.inference.segment import Segmentation, SegmentParams
     from napari_seg.models.checkpoint import Checkpoint
     from napari_seg.refine.crf import CrfParams
+    from napari_seg.types import Progress
+
+    Steps = Callable[
+        [Any, Checkpoint, SegmentParams], Generator[Progress, None, Segmentation]
+    ]
 
 EXIT_BAD_INPUT = 2
 
@@ -82,11 +88,11 @@ def segment(
     )
     results: list[dict[str, Any]] = []
     errors: list[dict[str, str]] = []
-    for path, target, problem in _plan(inputs, out):
+    for path, target, problem in plan(inputs, out):
         try:
             if problem is not None:
                 raise problem
-            done = _segment_file(path, target, checkpoint, params, classes=classes)
+            done = segment_file(path, target, checkpoint, params, classes=classes)
         except (NapariSegError, OSError, MemoryError) as error:
             text = str(error) or "not enough memory"
             warn(text if str(path) in text else f"{path}: {text}")
@@ -136,7 +142,7 @@ def _parse_crf(is_on: bool, preset: str | None) -> CrfParams | None:
     return CRF_PRESETS[name]
 
 
-def _plan(
+def plan(
     inputs: list[Path], out: Path
 ) -> list[tuple[Path, Path, NapariSegError | None]]:
     """Give each image its output file, and refuse what would overwrite something."""
@@ -181,15 +187,19 @@ def _is_zarr(path: Path) -> bool:
     return path.suffix.lower() == ".zarr" or any((path / n).is_file() for n in names)
 
 
-def _segment_file(
+def segment_file(
     path: Path,
     target: Path,
     checkpoint: Checkpoint,
     params: SegmentParams,
     *,
-    classes: bool,
+    classes: bool = False,
+    steps: Steps | None = None,
 ) -> dict[str, Any]:
-    """Segment one image into one labels file; return what to report."""
+    """Segment one image into one labels file; return what to report.
+
+    `steps` does it, as `iter_segment` does.
+    """
     from dataclasses import replace
 
     from napari_seg.data.image_data import spacing_axes
@@ -211,7 +221,8 @@ def _segment_file(
         spacing=tuple(sizes.get(a, 1.0) for a in spatial_axes(axes)) if sizes else None,
         keep_probabilities=classes,
     )
-    result = follow(iter_segment(data.array, checkpoint, params), path.name)
+    job = (steps or iter_segment)(data.array, checkpoint, params)
+    result = follow(job, path.name)
     write_labels(target, result.labels, result.axes, spacing)
     more: dict[str, Any] = {}
     if classes:

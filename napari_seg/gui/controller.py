@@ -30,6 +30,7 @@ from napari_seg.state import (
     JobStatus,
     Remembered,
     Scope,
+    SegmentRequest,
     SegmentSettings,
 )
 
@@ -168,6 +169,11 @@ class SegmentController:
     def can_mirror(self, layer: Labels) -> bool:
         """Whether it is known how the labels of a layer were made."""
         return self._origin(layer) is not None
+
+    def request_of(self, layer: Labels) -> SegmentRequest | None:
+        """Return how labels were made, thresholds as they are now."""
+        proposal = self._origin(layer)
+        return None if proposal is None else proposal.request
 
     def iter_mirrored(self, layer: Labels) -> JobGenerator:
         """Return the job that segments mirrored copies of what a layer shows."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
+from dataclasses import replace
 from itertools import product
 from typing import Any
 
@@ -124,6 +125,20 @@ class Proposal:
             yield
         if self.layer is not None:
             repaint_thumbnail(self.layer)
+
+    def tune(self, request: SegmentRequest) -> None:
+        """Remember the thresholds that the labels are made with now."""
+        advanced = replace(
+            self.request.advanced,
+            seed_threshold=request.advanced.seed_threshold,
+            link_z=request.advanced.link_z,
+        )
+        self.request = replace(
+            self.request,
+            threshold=request.threshold,
+            min_size_px=request.min_size_px,
+            advanced=advanced,
+        )
 
     def keep(self, segmentation: Any) -> None:
         """Store the result beside the labels, for all that is tuned later.

@@ -78,14 +78,18 @@ class Tuner:
         steps = self._derive(proposal.segmentation, request)
         job = Job(
             _counted(steps),
-            on_done=lambda result: self._on_done(job, proposal, result),
+            on_done=lambda result: self._on_done(job, proposal, request, result),
             on_error=self._on_error,
             poll_s=0.03,
         )
         self._job = self._jobs.start(job)
 
     def _on_done(
-        self, job: Job, proposal: Proposal, result: tuple[np.ndarray, int]
+        self,
+        job: Job,
+        proposal: Proposal,
+        request: SegmentRequest,
+        result: tuple[np.ndarray, int],
     ) -> None:
         labels, count = result
         message = format_count(count)
@@ -94,6 +98,7 @@ class Tuner:
         if proposal.is_edited:
             proposal = self._successor(proposal)
             message += " in a new layer; your edits are untouched."
+        proposal.tune(request)
         steps = (None for _ in proposal.steps_to(labels) if not job.is_muted)
         self._jobs.spread(steps, lambda: self._set_status(JobState.DONE, 1.0, message))
 

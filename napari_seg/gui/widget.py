@@ -22,6 +22,7 @@ from napari_seg.gui.panels.segment import SegmentPanel
 from napari_seg.gui.panels.train import TrainPanel
 from napari_seg.gui.panels.weights import WeightsPanel
 from napari_seg.gui.pump import JobPump
+from napari_seg.gui.recipes import RecipeController
 from napari_seg.gui.refine.controller import RefineController
 from napari_seg.gui.refine.engine import RefineEngine
 from napari_seg.gui.review.controller import ReviewController
@@ -80,6 +81,9 @@ class SegmentationWidget(QWidget):
         self.looker = LookController(
             napari_viewer, self.segment_panel.look, engine, self.controller
         )
+        self.recipes = RecipeController(
+            napari_viewer, self.segment_panel.recipe, self.controller
+        )
         # Jobs of their own: a stroke must not wait for a network.
         self.corrector = CorrectController(
             napari_viewer,
@@ -116,6 +120,7 @@ class SegmentationWidget(QWidget):
             self.reviewer,
             self.refiner,
             self.looker,
+            self.recipes,
             self.controller,
             self.corrector,
             self.exporter,

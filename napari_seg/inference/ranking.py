@@ -127,14 +127,14 @@ def iter_rank_by_entropy(
 ) -> Generator[Progress, None, Ranking]:
     """Rank plane by plane; see `rank_by_entropy`."""
     labels, axes = segmentation.labels, segmentation.axes
-    tally = _Tally()
-    total = _count_planes(axes, labels.shape)
+    tally = Tally()
+    total = count_planes(axes, labels.shape)
     for done, plane in enumerate(iter_planes(axes, labels.shape)):
         yield Progress("rank", done, total)
         probabilities = np.asarray(segmentation.probabilities_of(plane))
         unsure = entropy(probabilities)
         likely = 1 - probabilities[0]
-        ids = _upright(labels, axes, plane)
+        ids = upright(labels, axes, plane)
         total_likely = float(likely.sum())
         score = float((unsure * likely).sum()) / max(total_likely, 1e-6)
         tally.add(plane, object_table(ids, _nearest(unsure, ids.shape)), score)
@@ -175,16 +175,16 @@ def iter_rank_by_disagreement(
             f"{[other.shape for other in others]} beside {labels.shape}",
             "Give other labels of the same image.",
         )
-    tally = _Tally()
-    total = _count_planes(axes, labels.shape)
+    tally = Tally()
+    total = count_planes(axes, labels.shape)
     for done, plane in enumerate(iter_planes(axes, labels.shape)):
         yield Progress("rank", done, total)
-        ids = _upright(labels, axes, plane)
+        ids = upright(labels, axes, plane)
         table = object_table(ids)
         unsure = np.zeros(len(table.ids))
         scores: list[float] = []
         for other in others:
-            own, foreign = best_overlaps(ids, _upright(other, axes, plane))
+            own, foreign = best_overlaps(ids, upright(other, axes, plane))
             unsure += [1 - own[i] for i in table.ids.tolist()]
             scores += [1 - best for best in (*own.values(), *foreign.values())]
             yield Progress("rank", done, total)
@@ -276,11 +276,13 @@ def _mirrored(array: Any, axes: str, flip: str) -> Any:
     return array[tuple(step[axis in flip] for axis in axes)]
 
 
-def _count_planes(axes: str, shape: Sequence[int]) -> int:
+def count_planes(axes: str, shape: Sequence[int]) -> int:
+    """Return the number of planes of an array."""
     return sum(1 for _ in iter_planes(axes, shape))
 
 
-def _upright(labels: NDArray[Any], axes: str, plane: PlaneIndex) -> NDArray[Any]:
+def upright(labels: NDArray[Any], axes: str, plane: PlaneIndex) -> NDArray[Any]:
+    """Return a copy of a plane, rows first."""
     # A copy: in a window the user may go on painting while a plane is looked at.
     part = np.array(labels[plane_selection(axes, plane)])
     return part.T if is_transposed(axes) else part
@@ -297,7 +299,7 @@ def _nearest(values: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
     return values[np.ix_(rows, columns)]
 
 
-class _Tally:
+class Tally:
     """Objects and planes, as they are measured plane by plane."""
 
     def __init__(self) -> None:

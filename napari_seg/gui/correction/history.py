@@ -70,6 +70,11 @@ def can_undo(layer: Labels) -> bool:
     return bool(getattr(layer, "_undo_history", True))
 
 
+def steps_done(layer: Labels) -> int:
+    """Return how many steps there are to take back; old ones are forgotten."""
+    return len(getattr(layer, "_undo_history", ()))
+
+
 def can_redo(layer: Labels) -> bool:
     """Whether there is a step to repeat."""
     return bool(getattr(layer, "_redo_history", True))

@@ -16,6 +16,7 @@ from napari_seg.gui.panels.fold import Fold
 from napari_seg.gui.panels.keys import add_shortcut
 from napari_seg.gui.panels.look_box import LookBox
 from napari_seg.gui.panels.model_box import CheckpointDrop, ModelBox
+from napari_seg.gui.panels.recipe_box import RecipeBox
 from napari_seg.gui.panels.refine_box import RefineBox
 from napari_seg.gui.panels.run_footer import RunFooter
 from napari_seg.gui.panels.size_field import SizeField
@@ -102,6 +103,7 @@ class SegmentPanel(QWidget):
         )
         self.refine = RefineBox()
         self.look = LookBox()
+        self.recipe = RecipeBox()
         self.footer = RunFooter()
 
     def _lay_out(self) -> None:
@@ -127,7 +129,8 @@ class SegmentPanel(QWidget):
         column.setSpacing(SPACING_PX)
         self.refine_fold = Fold("Refine", self.refine)
         self.look_fold = Fold("What the network looks at", self.look)
-        folds = [self.fold, self.refine_fold, self.look_fold]
+        self.recipe_fold = Fold("Recipe", self.recipe)
+        folds = [self.fold, self.refine_fold, self.look_fold, self.recipe_fold]
         parts = [self.hint, self.grid, *folds]
         column.addWidget(scrolled(parts), 1)
         column.addWidget(self.footer)

@@ -9,10 +9,11 @@ from typing import Any
 from napari.components import ViewerModel
 
 from napari_seg.errors import LabelsError
-from napari_seg.gui.correction.history import LayerHistory
+from napari_seg.gui.correction.history import LayerHistory, steps_done
 from napari_seg.gui.correction.target import Target
 from napari_seg.gui.jobs import Job, Jobs
 from napari_seg.gui.layers import METADATA_KEY
+from napari_seg.gui.recipes import REFINED_KEY
 from napari_seg.gui.refine.engine import RefineEngine, RefineTask
 from napari_seg.imaging.deltas import LabelEdit
 from napari_seg.state import RefineScope
@@ -67,7 +68,7 @@ class Applier:
         self._job = self._jobs.start(
             Job(
                 self._engine.iter_apply(task, scope),
-                on_done=lambda edits: self._on_refined(target, task, edits),
+                on_done=lambda edits: self._on_refined(target, task, scope, edits),
                 on_progress=self._on_progress,
                 on_error=self._fail,
                 on_stopped=lambda: self._end("Cancelled; nothing was changed."),
@@ -84,10 +85,14 @@ class Applier:
             self._box.set_note(f"Refining: {step.fraction:.0%}")
 
     def _on_refined(
-        self, target: Target, task: RefineTask, edits: list[LabelEdit]
+        self,
+        target: Target,
+        task: RefineTask,
+        scope: RefineScope,
+        edits: list[LabelEdit],
     ) -> None:
         steps = self._write(target, edits)
-        self._jobs.spread(steps, lambda: self._on_written(target, task, edits))
+        self._jobs.spread(steps, lambda: self._on_written(target, task, scope, edits))
 
     def _write(
         self, target: Target, edits: list[LabelEdit]
@@ -110,7 +115,11 @@ class Applier:
                 yield
 
     def _on_written(
-        self, target: Target, task: RefineTask, edits: list[LabelEdit]
+        self,
+        target: Target,
+        task: RefineTask,
+        scope: RefineScope,
+        edits: list[LabelEdit],
     ) -> None:
         if self._job is None:
             return  # it has failed, and said so
@@ -121,6 +130,12 @@ class Applier:
             note = f"{text} pixels changed; Ctrl+Z takes it back."
             own = target.layer.metadata[METADATA_KEY]
             own.setdefault("provenance", {})["crf"] = asdict(task.params)
+            is_flat = set(target.axes) == {"Y", "X"}
+            is_whole = scope is not RefineScope.OBJECT and (
+                is_flat or scope is RefineScope.STACK
+            )
+            steps = steps_done(target.layer)
+            own[REFINED_KEY] = task.params, is_whole and not task.place.locked, steps
         self._end(note)
         self._on_done(note)
 

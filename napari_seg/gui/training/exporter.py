@@ -24,6 +24,7 @@ from napari_seg.gui.correction.history import can_undo
 from napari_seg.gui.faults import explained, notify
 from napari_seg.gui.jobs import Job, Jobs
 from napari_seg.gui.layers import METADATA_KEY, pixel_size_um
+from napari_seg.gui.recipes import EXPORT_KEY
 from napari_seg.gui.training.data import TrainingData
 from napari_seg.gui.training.marks import checked_part, correct_ids
 from napari_seg.gui.training.settings import Counts
@@ -103,6 +104,8 @@ class ExportController:
 
         def done(counts: tuple[int, int]) -> None:
             self._on_done(counts, path)
+            for layer in whole:
+                layer.metadata.setdefault(METADATA_KEY, {})[EXPORT_KEY] = name
             self.exported.emit(whole if name != "csv" else [])
 
         job = Job(

@@ -1,0 +1,147 @@
+"""``napari-seg run``: a recipe that was saved in the window, on other images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from napari_seg.cli.output import emit_json, say, warn
+from napari_seg.cli.segment import EXIT_BAD_INPUT, plan, segment_file
+from napari_seg.errors import FormatError, NapariSegError
+
+if TYPE_CHECKING:
+    from napari_seg.data.annotated import AnnotatedImage
+    from napari_seg.inference.recipe import Recipe
+
+
+def run(
+    recipe: Annotated[
+        Path, typer.Argument(metavar="RECIPE", help="Recipe (.yaml) from the window.")
+    ],
+    inputs: Annotated[
+        list[Path],
+        typer.Argument(metavar="INPUT...", help="Images, or folders of images."),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for the labels, <stem>.tif each.")],
+    device: Annotated[
+        str, typer.Option(help="auto, cpu, cuda, cuda:1, mps, ...")
+    ] = "auto",
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON object on stdout.")
+    ] = False,
+) -> None:
+    """Do to images what a recipe says: segment, refine, export."""
+    from napari_seg.inference.recipe import check_model, iter_recipe, read_recipe
+    from napari_seg.inference.segment import load
+
+    known = read_recipe(recipe)
+    _check_export(known, out)
+    checkpoint = load(known.model)
+    check_model(known, checkpoint)
+    results: list[dict[str, Any]] = []
+    errors: list[dict[str, str]] = []
+    for path, target, problem in plan(inputs, out):
+        try:
+            if problem is not None:
+                raise problem
+            params = replace(known.params, device=device, axes=_axes(known, path))
+            steps = partial(iter_recipe, known)
+            done = segment_file(path, target, checkpoint, params, steps=steps)
+        except (NapariSegError, OSError, MemoryError) as error:
+            text = str(error) or "not enough memory"
+            warn(text if str(path) in text else f"{path}: {text}")
+            errors.append({"input": str(path), "error": text})
+            continue
+        results.append(done)
+        if not as_json:
+            say(f"{done['output']}: {done['objects']} objects")
+    exported = _export(known, results, out)
+    if as_json:
+        report = {"recipe": str(recipe), "results": results, "errors": errors}
+        emit_json({**report, "exported": exported} if exported else report)
+    elif exported:
+        say(f"{exported}: {len(results)} images ({known.export})")
+    if errors:
+        raise typer.Exit(EXIT_BAD_INPUT)
+
+
+def _axes(recipe: Recipe, path: Path) -> str | None:
+    """Return the axes of the recipe, where they are a name for those of the image.
+
+    Somebody has called the pages of a file Z that it calls T. The same letters in
+    another order, or more or fewer of them, are another kind of file: its own hold.
+    """
+    from napari_seg.data.io import read_image
+
+    axes = recipe.params.axes
+    if axes is None:
+        return None
+    own = read_image(path).axes
+    is_other = len(own) != len(axes) or sorted(own) == sorted(axes)
+    return None if is_other else axes
+
+
+def _check_export(recipe: Recipe, out: Path) -> None:
+    """Refuse before the work what could not be written after it."""
+    from napari_seg.data.formats.registry import FORMATS
+
+    if recipe.export is None:
+        return
+    if recipe.export not in FORMATS:
+        raise FormatError(
+            f"there is no format {recipe.export!r} to export to",
+            remedy=f"Use one of {', '.join(FORMATS)} in the recipe.",
+        )
+    if _place(recipe, out).exists():
+        raise FormatError(
+            f"{_place(recipe, out)} is there already",
+            remedy="Nothing is overwritten: choose another --out.",
+        )
+
+
+def _place(recipe: Recipe, out: Path) -> Path:
+    return out / ("objects.csv" if recipe.export == "csv" else str(recipe.export))
+
+
+def _export(recipe: Recipe, results: list[dict[str, Any]], out: Path) -> str:
+    """Export images and labels together; return where to."""
+    from napari_seg.data.formats.registry import FORMATS
+
+    if recipe.export is None or not results:
+        return ""
+    place = _place(recipe, out)
+    FORMATS[recipe.export].write(_items(results), place)
+    return str(place)
+
+
+def _items(results: list[dict[str, Any]]) -> Iterator[AnnotatedImage]:
+    import json
+
+    import numpy as np
+
+    from napari_seg.data.annotated import AnnotatedImage
+    from napari_seg.data.io import read_image, read_labels
+    from napari_seg.data.provenance import Provenance
+
+    for done in results:
+        image, labels = read_image(done["input"]), read_labels(done["output"])
+        made = json.loads(json.dumps(done["provenance"], default=str))
+        yield AnnotatedImage(
+            Path(done["output"]).stem,
+            np.asarray(labels.array, np.int32),
+            image.axes,
+            image.array,
+            image.spacing,
+            provenance=Provenance(
+                source=done["input"],
+                model=made.get("model", ""),
+                checkpoint_sha256=made.get("sha256", ""),
+                parameters=made.get("parameters", {}),
+                software=made.get("software", ""),
+            ),
+        )
