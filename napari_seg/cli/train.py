@@ -18,7 +18,12 @@ NOTHING = "none"
 
 Flag = bool | None
 
-FIELDS = {"patch": "patch_px", "diameter": "object_diameter_px", "sigma": "sigma_px"}
+FIELDS = {
+    "patch": "patch_px",
+    "diameter": "object_diameter_px",
+    "sigma": "sigma_px",
+    "planes": "patch_planes",
+}
 """Options whose field of `TrainParams` has a longer name; the others share theirs."""
 NO_FIELDS = {
     "dataset", "out", "preset", "elastic", "hard_image", "rehearse", "stuff", "as_json"
@@ -46,6 +51,10 @@ def train(
     architecture: Annotated[
         str | None,
         typer.Option(help="Network, one that `napari-seg models` lists (unet)."),
+    ] = None,
+    ndim: Annotated[
+        int | None,
+        typer.Option(min=2, max=3, help="3 learns from stacks as volumes (2)."),
     ] = None,
     init: Annotated[
         Path | None, typer.Option(help="Checkpoint to start from, by name or file.")
@@ -82,6 +91,9 @@ def train(
     ] = None,
     patch: Annotated[
         int | None, typer.Option(min=16, help="Side of a patch, px (160).")
+    ] = None,
+    planes: Annotated[
+        int | None, typer.Option(min=2, help="Planes of a patch of volumes (16).")
     ] = None,
     diameter: Annotated[
         float | None,

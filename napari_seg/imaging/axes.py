@@ -39,6 +39,23 @@ class PlaneIndex:
     z: int = 0
 
 
+@dataclass(frozen=True)
+class FrameIndex:
+    """All planes of one frame, which a network in three dimensions sees together.
+
+    Parameters
+    ----------
+    t : int
+        Frame; 0 where the image has no such axis.
+    """
+
+    t: int = 0
+
+
+Piece = PlaneIndex | FrameIndex
+"""What a network sees of a stack at once."""
+
+
 def guess_axes(
     shape: Sequence[int], *, rgb: bool = False, names: Sequence[str] | None = None
 ) -> str:
@@ -160,6 +177,14 @@ def spatial_shape(axes: str, shape: Sequence[int]) -> tuple[int, ...]:
     return tuple(int(n) for a, n in zip(axes.upper(), shape, strict=True) if a != "C")
 
 
+def spacing_by_axis(axes: str, spacing: Sequence[float]) -> dict[str, float]:
+    """Return the distance between pixels along each axis; T may be left out of it."""
+    kept = spatial_axes(axes)
+    if len(spacing) < len(kept):
+        kept = kept.replace("T", "")
+    return dict(zip(kept, spacing, strict=True))
+
+
 def axis_size(axes: str, shape: Sequence[int], axis: str) -> int:
     """Return the length of one axis, 1 where the image does not have it."""
     position = axes.upper().find(axis)
@@ -188,20 +213,20 @@ def iter_planes(axes: str, shape: Sequence[int]) -> Iterator[PlaneIndex]:
 
 def plane_selection(
     axes: str,
-    plane: PlaneIndex,
-    window: tuple[slice, slice] = (slice(None), slice(None)),
+    plane: Piece,
+    window: tuple[slice, ...] | None = None,
     channel: int | slice = slice(None),
 ) -> tuple[int | slice, ...]:
-    """Return the index that cuts a window of one plane out of the array.
+    """Return the index that cuts a window of one plane or frame out of the array.
 
     Parameters
     ----------
     axes : str
         Axes of the array.
-    plane : PlaneIndex
-        Which plane.
+    plane : PlaneIndex or FrameIndex
+        Which plane, or which frame.
     window : tuple of slice, optional
-        Rows and columns.
+        Rows and columns; of a frame planes, rows and columns.
     channel : int or slice, optional
         Which channels, where the array has any.
 
@@ -210,11 +235,12 @@ def plane_selection(
     tuple of int or slice
         One entry per axis of the array.
     """
+    *planes, rows, columns = window or (slice(None),) * 3
     part: dict[str, int | slice] = {
         "T": plane.t,
         "C": channel,
-        "Z": plane.z,
-        "Y": window[0],
-        "X": window[1],
+        "Z": plane.z if isinstance(plane, PlaneIndex) else planes[0],
+        "Y": rows,
+        "X": columns,
     }
     return tuple(part[axis] for axis in axes.upper())

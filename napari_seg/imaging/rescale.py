@@ -115,7 +115,7 @@ def plan_axes(shape: Sequence[int], target: Sequence[int]) -> tuple[Axis, Axis]:
 def resample(
     block: NDArray[np.float32],
     axes: tuple[Axis, Axis],
-    window: tuple[slice, slice],
+    window: Sequence[slice],
 ) -> NDArray[np.float32]:
     """Resample the last two axes of a block.
 
@@ -145,6 +145,30 @@ def resample(
     return out.reshape(*block.shape[:-2], *out.shape[1:])
 
 
+def resample_first(
+    block: NDArray[np.float32], axis: Axis, window: slice
+) -> NDArray[np.float32]:
+    """Resample the first axis of a block.
+
+    Parameters
+    ----------
+    block : ndarray of float32, shape (planes, ...)
+        The source planes of `source_span` of the window, no more and no less.
+    axis : Axis
+        Resampling of all planes.
+    window : slice
+        Wanted target planes, with start and stop.
+
+    Returns
+    -------
+    ndarray of float32, shape (window, ...)
+    """
+    if axis.source == axis.target:
+        return block
+    flat = axis.weights(window.start, window.stop) @ block.reshape(len(block), -1)
+    return np.asarray(flat, np.float32).reshape(-1, *block.shape[1:])
+
+
 def resample_plane(
     plane: NDArray[np.float32], target: Sequence[int]
 ) -> NDArray[np.float32]:
@@ -157,7 +181,7 @@ def resample_labels(
     labels: NDArray[np.int32],
     foreground: NDArray[np.float32],
     axes: tuple[Axis, Axis],
-    window: tuple[slice, slice],
+    window: Sequence[slice],
     *,
     threshold: float,
 ) -> NDArray[np.int32]:

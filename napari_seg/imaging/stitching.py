@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,22 +21,22 @@ from napari_seg.imaging.linking import UnionFind, overlap_pairs
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-Window = tuple[slice, slice]
+Window = tuple[slice, ...]
 _MAJORITY = 0.5
 
 
 @dataclass(frozen=True)
 class Block:
-    """One piece of a plane that is decoded at a time.
+    """One piece of a plane or volume that is decoded at a time.
 
     Parameters
     ----------
     index : int
         Position in the plan, in raster order.
     core : tuple of slice
-        Rows and columns this block owns; cores tile the plane.
+        ([planes,] rows, columns) this block owns; cores tile the whole.
     read : tuple of slice
-        The core and its halo, clipped to the plane.
+        The core and its halo, clipped to the whole.
     """
 
     index: int
@@ -49,14 +49,18 @@ def _edges(size: int, core_px: int) -> list[int]:
     return [i * size // count for i in range(count + 1)]
 
 
-def plan_blocks(shape: Sequence[int], core_px: int, halo_px: int) -> list[Block]:
-    """Divide a plane into blocks of about equal size.
+Sides = int | Sequence[int]
+"""One length for all axes, or one for each."""
+
+
+def plan_blocks(shape: Sequence[int], core_px: Sides, halo_px: Sides) -> list[Block]:
+    """Divide a plane or a volume into blocks of about equal size.
 
     Parameters
     ----------
     shape : sequence of int
-        Rows and columns of the plane.
-    core_px, halo_px : int
+        ([Planes,] rows, columns).
+    core_px, halo_px : int or sequence of int
         Longest side of a core, and what is seen beyond it.
 
     Returns
@@ -64,27 +68,30 @@ def plan_blocks(shape: Sequence[int], core_px: int, halo_px: int) -> list[Block]
     list of Block
         In raster order.
     """
-    spans = []
-    for size in (int(shape[0]), int(shape[1])):
-        spans.append(
-            [
-                (slice(a, b), slice(max(0, a - halo_px), min(size, b + halo_px)))
-                for a, b in pairwise(_edges(size, core_px))
-            ]
-        )
-    pairs = [(row, column) for row in spans[0] for column in spans[1]]
+    sides = zip(shape, _each(core_px, shape), _each(halo_px, shape), strict=True)
+    spans = [
+        [
+            (slice(a, b), slice(max(0, a - halo), min(int(size), b + halo)))
+            for a, b in pairwise(_edges(int(size), core))
+        ]
+        for size, core, halo in sides
+    ]
     return [
-        Block(i, (row[0], column[0]), (row[1], column[1]))
-        for i, (row, column) in enumerate(pairs)
+        Block(i, tuple(core for core, _ in parts), tuple(read for _, read in parts))
+        for i, parts in enumerate(product(*spans))
     ]
 
 
+def _each(value: Sides, shape: Sequence[int]) -> Sequence[int]:
+    return [value] * len(shape) if isinstance(value, int) else value
+
+
 class Stitcher:
-    """Collects the labels of blocks, in any order, into one plane.
+    """Collects the labels of blocks, in any order, into one plane or volume.
 
     Parameters
     ----------
-    labels : ndarray of int32, shape (rows, columns)
+    labels : ndarray of int32, shape ([planes,] rows, columns)
         Written in place; zero at the start.
     blocks : list of Block
         From `plan_blocks`.
@@ -111,8 +118,9 @@ class Stitcher:
         self.labels = labels
         self.next_id = first_id
         self.given = np.zeros(1, np.int32)
-        self._row_edges = sorted({b.core[0].start for b in blocks})
-        self._column_edges = sorted({b.core[1].start for b in blocks})
+        self._edges = [
+            sorted({b.core[axis].start for b in blocks}) for axis in range(labels.ndim)
+        ]
         self._is_done = np.zeros(len(blocks), bool)
         self._groups = UnionFind() if groups is None else groups
         self._open_ids: set[int] = set()
@@ -130,7 +138,7 @@ class Stitcher:
         Returns
         -------
         tuple of slice or None
-            Rows and columns of the plane that changed.
+            ([Planes,] rows, columns) that changed.
         """
         objects = _measure(local, block, self.labels.shape)
         is_own = self._owners(objects.anchors) == block.index
@@ -144,9 +152,10 @@ class Stitcher:
         return self._paint(block, local, ids, objects.is_large)
 
     def _owners(self, anchors: NDArray[np.int64]) -> NDArray[np.int64]:
-        rows = np.searchsorted(self._row_edges, anchors[:, 0], side="right") - 1
-        columns = np.searchsorted(self._column_edges, anchors[:, 1], side="right") - 1
-        owners: NDArray[np.int64] = rows * len(self._column_edges) + columns
+        owners = np.zeros(len(anchors), np.int64)
+        for axis, edges in enumerate(self._edges):
+            place = np.searchsorted(edges, anchors[:, axis], side="right") - 1
+            owners = owners * len(edges) + place
         return owners
 
     def _decide(
@@ -243,8 +252,8 @@ def _measure(
 ) -> _Objects:
     boxes = ndimage.find_objects(local)
     count = len(boxes) + 1
-    anchors = np.zeros((count, 2), np.int64)
-    extent = np.zeros((count, 2), np.int64)
+    anchors = np.zeros((count, local.ndim), np.int64)
+    extent = np.zeros((count, local.ndim), np.int64)
     for i, box in enumerate(boxes, start=1):
         if box is not None:
             extent[i] = [s.stop - s.start for s in box]
@@ -260,11 +269,14 @@ def _measure(
         local[_inside(block.core, block.read)].ravel(), minlength=count
     )
     # Beyond twice the halo the owner of the centre need not see all of the object.
-    halo = [
-        max(c.start - r.start, r.stop - c.stop)
-        for c, r in zip(block.core, block.read, strict=True)
-    ]
-    is_long = (extent > 2 * np.array(halo)).any(axis=1) & (max(halo) > 0)
+    halo = np.array(
+        [
+            max(c.start - r.start, r.stop - c.stop)
+            for c, r in zip(block.core, block.read, strict=True)
+        ]
+    )
+    # Along an axis that is not divided everything is seen whole.
+    is_long = ((extent > 2 * halo) & (halo > 0)).any(axis=1)
     is_large = (core_px > 0) & (is_cut | is_long)
     is_large[0] = is_cut[0] = False
     return _Objects(anchors, is_cut, is_large)
@@ -272,18 +284,17 @@ def _measure(
 
 def _inside(inner: Window, outer: Window) -> Window:
     """Return the inner window in the coordinates of the outer one."""
-    return (
-        slice(inner[0].start - outer[0].start, inner[0].stop - outer[0].start),
-        slice(inner[1].start - outer[1].start, inner[1].stop - outer[1].start),
+    return tuple(
+        slice(a.start - b.start, a.stop - b.start)
+        for a, b in zip(inner, outer, strict=True)
     )
 
 
 def _bounds(mask: NDArray[np.bool_], read: Window) -> Window | None:
-    rows = np.flatnonzero(mask.any(axis=1))
-    columns = np.flatnonzero(mask.any(axis=0))
-    if rows.size == 0:
+    if not mask.any():
         return None
-    return (
-        slice(read[0].start + int(rows[0]), read[0].start + int(rows[-1]) + 1),
-        slice(read[1].start + int(columns[0]), read[1].start + int(columns[-1]) + 1),
+    (box,) = ndimage.find_objects(mask.astype(np.uint8))
+    return tuple(
+        slice(part.start + side.start, part.start + side.stop)
+        for part, side in zip(read, box, strict=True)
     )

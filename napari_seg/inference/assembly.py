@@ -1,4 +1,4 @@
-"""From the probabilities of tiles to the labels of a plane, block by block."""
+"""From the probabilities of tiles to the labels of a plane or frame, block by block."""
 
 from __future__ import annotations
 
@@ -20,6 +20,10 @@ Probabilities = NDArray[np.float32]
 Labels = NDArray[np.int32]
 CORE_PX = 320
 """Longest side of a block's core, in network pixels."""
+VOLUME_CORE = (48, 192, 192)
+"""The same for planes, rows and columns of a volume."""
+VOLUME_HALO = 16
+"""Planes that a block of a volume sees beyond its core."""
 
 
 class TileStore:
@@ -101,15 +105,15 @@ def _common(
     return tuple(into), tuple(out)
 
 
-class PlaneAssembler:
-    """Decodes the blocks of a plane and writes labels at image resolution.
+class Assembler:
+    """Decodes the blocks of a plane or frame and writes labels at image resolution.
 
     Parameters
     ----------
-    labels : ndarray of int32, shape (rows, columns)
-        The plane of the result, written in place; zero at the start.
+    labels : ndarray of int32, shape ([planes,] rows, columns)
+        That part of the result, written in place; zero at the start.
     network_shape : tuple of int
-        Rows and columns in the resolution of the network.
+        The same with rows and columns in the resolution of the network.
     decoder : Decoder
         Turns what is known of a block into labels.
     threshold : float
@@ -117,7 +121,7 @@ class PlaneAssembler:
     halo_px : int
         What a block sees beyond its core, in network pixels.
     core_px : int, optional
-        Longest side of a core, in network pixels.
+        Longest side of a plane's core, in network pixels.
     first_id : int, optional
         Smallest id to give.
     groups : UnionFind, optional
@@ -133,7 +137,7 @@ class PlaneAssembler:
     def __init__(
         self,
         labels: Labels,
-        network_shape: tuple[int, int],
+        network_shape: tuple[int, ...],
         decoder: Decoder,
         *,
         threshold: float,
@@ -142,12 +146,12 @@ class PlaneAssembler:
         first_id: int = 1,
         groups: UnionFind | None = None,
     ) -> None:
-        self.blocks = plan_blocks(network_shape, max(core_px, 2 * halo_px), halo_px)
+        self.blocks = _plan(network_shape, core_px, halo_px)
         self._labels = labels
         self._decoder = decoder
         self.scores: dict[int, float] = {}
         self._threshold = threshold
-        self._axes = plan_axes(network_shape, labels.shape)
+        self._axes = plan_axes(network_shape[-2:], labels.shape[-2:])
         self._is_direct = labels.shape == tuple(network_shape)
         own = labels if self._is_direct else np.zeros(network_shape, np.int32)
         self._stitcher = Stitcher(own, self.blocks, first_id, groups)
@@ -164,13 +168,13 @@ class PlaneAssembler:
         ----------
         block : Block
             One of `blocks`.
-        probabilities : ndarray of float32, shape (K, rows, columns)
+        probabilities : ndarray of float32, shape (K, [planes,] rows, columns)
             For ``block.read``.
 
         Returns
         -------
         tuple of slice or None
-            Rows and columns of the labels that changed, at image resolution.
+            ([Planes,] rows, columns) of the labels that changed, at image resolution.
         """
         local, scores = self._decoder.decode(block, probabilities)
         changed = self._stitcher.add(block, local)
@@ -178,23 +182,42 @@ class PlaneAssembler:
             self._keep_scores(scores.tolist())
         if changed is None or self._is_direct:
             return changed
-        window = self._image_window(changed, block)
+        planes, window = changed[:-2], self._image_window(changed, block)
+        foreground = self._decoder.foreground(block, probabilities)
+        labels, network = self._labels, self._stitcher.labels
+        if not planes:
+            self._resample(labels, network, foreground, window, block)
+            return window
+        first = block.read[0].start
+        for z in range(planes[0].start, planes[0].stop):
+            part = foreground[z - first]
+            self._resample(labels[z], network[z], part, window, block)
+        return (*planes, *window)
+
+    def _resample(
+        self,
+        labels: Labels,
+        network: Labels,
+        foreground: Probabilities,
+        window: tuple[slice, slice],
+        block: Block,
+    ) -> None:
+        """Bring a window of one plane to the resolution of the image."""
         spans = [
             slice(*a.source_span(w.start, w.stop))
             for a, w in zip(self._axes, window, strict=True)
         ]
         rows, columns = (
             slice(s.start - r.start, s.stop - r.start)
-            for s, r in zip(spans, block.read, strict=True)
+            for s, r in zip(spans, block.read[-2:], strict=True)
         )
-        self._labels[window] = resample_labels(
-            self._stitcher.labels[tuple(spans)],
-            self._decoder.foreground(block, probabilities)[rows, columns],
+        labels[window] = resample_labels(
+            network[tuple(spans)],
+            foreground[rows, columns],
             self._axes,
             window,
             threshold=self._threshold,
         )
-        return window
 
     def _keep_scores(self, scores: list[float]) -> None:
         # Objects that vanished after they were scored may be missing at the end.
@@ -202,12 +225,18 @@ class PlaneAssembler:
             if name:
                 self.scores[name] = max(score, self.scores.get(name, 0.0))
 
-    def _image_window(self, changed: Window, block: Block) -> Window:
-        rows, columns = (
-            _covering(axis, part, read)
-            for axis, part, read in zip(self._axes, changed, block.read, strict=True)
-        )
+    def _image_window(self, changed: Window, block: Block) -> tuple[slice, slice]:
+        parts = zip(self._axes, changed[-2:], block.read[-2:], strict=True)
+        rows, columns = (_covering(*part) for part in parts)
         return rows, columns
+
+
+def _plan(shape: tuple[int, ...], core_px: int, halo_px: int) -> list[Block]:
+    if len(shape) == 2:
+        return plan_blocks(shape, max(core_px, 2 * halo_px), halo_px)
+    halo = (VOLUME_HALO, halo_px, halo_px)
+    core = [max(c, 2 * h) for c, h in zip(VOLUME_CORE, halo, strict=True)]
+    return plan_blocks(shape, core, halo)
 
 
 def _covering(axis: Axis, part: slice, read: slice) -> slice:

@@ -6,18 +6,19 @@ from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from napari_seg.imaging.axes import PlaneIndex
 from napari_seg.imaging.stuff import part_stuff
 from napari_seg.imaging.tiling import plan_tiles
-from napari_seg.inference.assembly import PlaneAssembler, TileStore
+from napari_seg.inference.assembly import Assembler, TileStore
 from napari_seg.inference.decoding import DenseDecoder
-from napari_seg.inference.job import Job, by_distance, distance
+from napari_seg.inference.job import Job, Spot, by_distance, distance
 from napari_seg.inference.view import PlaneView, view_plane
 
 if TYPE_CHECKING:  # torch must not be loaded by opening a panel
     import numpy as np
     from numpy.typing import NDArray
 
-    from napari_seg.imaging.axes import PlaneIndex
+    from napari_seg.imaging.axes import Piece
     from napari_seg.imaging.stitching import Block
     from napari_seg.inference.decoding import Decoder
     from napari_seg.inference.params import SegmentParams
@@ -40,13 +41,18 @@ class DenseJob(Job):
     ) -> None:
         super().__init__(reader, predictor, checkpoint, params, diameter)
         self.predictor: Predictor = predictor
-        self.geometry = predictor.geometry(self.shape, params.tile_px)
-        self.tiles = plan_tiles(self.shape, self.geometry)
+        self.seen = self._seen()
+        self.geometry = predictor.geometry(self.seen, params.tile_px)
+        self.tiles = plan_tiles(self.seen, self.geometry)
         count = len(checkpoint.card.stuff)
         if count and self.kept is not None:
             self.stuff = self._allocate(count)
 
-    def _decoder(self, plane: PlaneIndex) -> Decoder:
+    def _seen(self) -> tuple[int, ...]:
+        """Return the shape of what is cut into tiles."""
+        return self.shape
+
+    def _decoder(self, plane: Piece) -> Decoder:
         return DenseDecoder(self.checkpoint.card.object_classes, self.instances)
 
     def _tiling(self) -> dict[str, Any]:
@@ -55,12 +61,10 @@ class DenseJob(Job):
             "overlap_px": [g.overlap for g in self.geometry],
         }
 
-    def _iter_plane(
-        self,
-        plane: PlaneIndex,
-        assembler: PlaneAssembler,
-        spot: tuple[float, float] | None,
+    def _iter_piece(
+        self, plane: Piece, assembler: Assembler, spot: Spot | None
     ) -> Generator[Progress, None, None]:
+        assert isinstance(plane, PlaneIndex)
         kept = self._part_of(self.kept, plane)
         store = TileStore(self.tiles, assembler.blocks, kept)
         pending = deque(by_distance(assembler.blocks, spot))
@@ -76,7 +80,7 @@ class DenseJob(Job):
         self,
         store: TileStore,
         blocks: Iterable[Block],
-        spot: tuple[float, float] | None,
+        spot: Spot | None,
     ) -> Iterator[list[int]]:
         """Yield tiles in the order in which the blocks need them."""
         order: dict[int, None] = {}

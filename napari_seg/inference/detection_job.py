@@ -7,17 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_seg.imaging.axes import PlaneIndex
 from napari_seg.imaging.detections import Detections, foreground_map
 from napari_seg.inference.decoding import DetectionDecoder, Findings
-from napari_seg.inference.job import Job, by_distance
+from napari_seg.inference.job import Job, Spot, by_distance
 from napari_seg.inference.view import view_plane
 
 if TYPE_CHECKING:  # torch must not be loaded by opening a panel
     from numpy.typing import NDArray
 
-    from napari_seg.imaging.axes import PlaneIndex
+    from napari_seg.imaging.axes import Piece
     from napari_seg.imaging.stitching import Block
-    from napari_seg.inference.assembly import PlaneAssembler
+    from napari_seg.inference.assembly import Assembler
     from napari_seg.inference.decoding import Decoder
     from napari_seg.inference.detector import Detector
     from napari_seg.inference.params import SegmentParams
@@ -48,7 +49,8 @@ class DetectionJob(Job):
         if self.kept is not None:
             self.findings = Findings(self.core, self.halo, self._found)
 
-    def _decoder(self, plane: PlaneIndex) -> Decoder:
+    def _decoder(self, plane: Piece) -> Decoder:
+        assert isinstance(plane, PlaneIndex)  # detectors see one plane at a time
         found: dict[int, Detections] = {}
         self._found[plane] = found
         return DetectionDecoder(found, self.instances)
@@ -57,12 +59,10 @@ class DetectionJob(Job):
         sides = [min(self.core + 2 * self.halo, n) for n in self.shape]
         return {"tile_px": sides, "overlap_px": [self.halo] * 2}
 
-    def _iter_plane(
-        self,
-        plane: PlaneIndex,
-        assembler: PlaneAssembler,
-        spot: tuple[float, float] | None,
+    def _iter_piece(
+        self, plane: Piece, assembler: Assembler, spot: Spot | None
     ) -> Generator[Progress, None, None]:
+        assert isinstance(plane, PlaneIndex)
         found = self._found[plane]
         kept = self._part_of(self.kept, plane)
         view = view_plane(self.reader, plane, self.zoom)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Generator
 from typing import TYPE_CHECKING
 
-from napari_seg.imaging.axes import spatial_axes
+from napari_seg.imaging.axes import spacing_by_axis
 from napari_seg.imaging.rescale import snap_zoom
 from napari_seg.inference.scout import Scout, Sighting, best_sighting
 from napari_seg.types import Progress
@@ -82,10 +82,7 @@ def _known(
 
 
 def _pixel_um(reader: ImageReader, spacing: tuple[float, ...]) -> float:
-    axes = spatial_axes(reader.axes)
-    if len(spacing) < len(axes):
-        axes = axes.replace("T", "")
-    by_axis = dict(zip(axes, spacing, strict=True))
+    by_axis = spacing_by_axis(reader.axes, spacing)
     return math.sqrt(by_axis["Y"] * by_axis["X"])
 
 

@@ -9,6 +9,7 @@ from napari_seg.inference.dense_job import DenseJob
 from napari_seg.inference.detection_job import DetectionJob
 from napari_seg.inference.detector import Detector
 from napari_seg.inference.predictor import Predictor
+from napari_seg.inference.volume_job import VolumeJob
 
 if TYPE_CHECKING:
     from napari_seg.inference.device import Device
@@ -47,7 +48,14 @@ def open_predictor(
                 "Choose one view, or a model that classifies pixels.",
             )
         return Detector(network, device, in_channels=channels)
-    return Predictor(network, device, in_channels=channels, batch=batch, tta=tta)
+    return Predictor(
+        network,
+        device,
+        in_channels=channels,
+        ndim=checkpoint.card.ndim,
+        batch=batch,
+        tta=tta,
+    )
 
 
 def make_job(
@@ -60,4 +68,5 @@ def make_job(
     """Return the way of an image through a network; see `Job`."""
     if isinstance(predictor, Detector):
         return DetectionJob(reader, predictor, checkpoint, params, diameter)
-    return DenseJob(reader, predictor, checkpoint, params, diameter)
+    job = DenseJob if predictor.ndim == 2 else VolumeJob
+    return job(reader, predictor, checkpoint, params, diameter)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 import napari_seg
 from napari_seg.imaging.axes import (
+    Piece,
     PlaneIndex,
     axis_size,
     spatial_axes,
@@ -20,8 +21,8 @@ from napari_seg.imaging.axes import (
 from napari_seg.imaging.instances import InstanceParams
 from napari_seg.imaging.linking import UnionFind
 from napari_seg.imaging.rescale import snap_zoom, zoomed_size
-from napari_seg.inference.assembly import CORE_PX, PlaneAssembler
-from napari_seg.inference.planes import order_planes, plane_of, region_of
+from napari_seg.inference.assembly import CORE_PX, Assembler
+from napari_seg.inference.planes import order_planes, part_of, plane_of, region_of
 from napari_seg.inference.result import Segmentation
 from napari_seg.inference.room import make_room
 from napari_seg.types import Progress
@@ -36,6 +37,10 @@ if TYPE_CHECKING:  # torch must not be loaded by opening a panel
     from napari_seg.inference.resident import Resident
     from napari_seg.models.card import Card
     from napari_seg.models.checkpoint import Checkpoint
+
+
+Spot = tuple[float, ...]
+"""A place in network pixels: (row, column), of a frame with the plane before."""
 
 
 class Job(ABC):
@@ -88,25 +93,33 @@ class Job(ABC):
         self.core = CORE_PX
         self.halo = min(128, max(32, math.ceil(2 * card.object_diameter_px) + 8))
         self.instances = _instance_params(card, params, self.zoom)
-        rows, columns = (zoomed_size(n, self.zoom) for n in reader.plane_shape)
-        self.shape = (rows, columns)
+        self.shape: tuple[int, ...] = tuple(
+            zoomed_size(n, self.zoom) for n in reader.plane_shape
+        )
         count = len(card.object_classes)
         self.kept = self._allocate(count) if params.keep_probabilities else None
         self.stuff: NDArray[np.float32] | None = None
         self._next_id = 1
         self._done = {"predict": 0, "instances": 0}
         self._focus = self._place_focus()
-        nearest = self._focus and self._focus[0]
-        self.planes = order_planes(self.axes, self.labels.shape, nearest)
+        self.pieces = self._pieces(self._focus and self._focus[0])
 
-    def iter_planes(self) -> Generator[Progress, None, None]:
-        """Predict and decode all planes, those near the focus first."""
-        focus = self._focus
-        for plane in self.planes:
-            spot = focus[1] if focus and plane == focus[0] else None
-            assembler = PlaneAssembler(
+    @property
+    def piece_shape(self) -> tuple[int, ...]:
+        """Shape in which a piece becomes objects: rows and columns of the network."""
+        return self.shape
+
+    def _pieces(self, nearest: PlaneIndex | None) -> Sequence[Piece]:
+        """Return what is segmented one after the other, the nearest first."""
+        return order_planes(self.axes, self.labels.shape, nearest)
+
+    def iter_pieces(self) -> Generator[Progress, None, None]:
+        """Predict and decode all planes or frames, those near the focus first."""
+        for plane in self.pieces:
+            spot = self._spot(plane)
+            assembler = Assembler(
                 plane_of(self.labels, self.axes, plane),
-                self.shape,
+                self.piece_shape,
                 self._decoder(plane),
                 threshold=self.instances.threshold,
                 halo_px=self.halo,
@@ -114,20 +127,17 @@ class Job(ABC):
                 first_id=self._next_id,
                 groups=self.groups,
             )
-            yield from self._iter_plane(plane, assembler, spot)
+            yield from self._iter_piece(plane, assembler, spot)
             self._next_id = assembler.next_id
             self.scores |= assembler.scores
 
     @abstractmethod
-    def _decoder(self, plane: PlaneIndex) -> Decoder:
+    def _decoder(self, plane: Piece) -> Decoder:
         """Return what turns the blocks of a plane into labels."""
 
     @abstractmethod
-    def _iter_plane(
-        self,
-        plane: PlaneIndex,
-        assembler: PlaneAssembler,
-        spot: tuple[float, float] | None,
+    def _iter_piece(
+        self, plane: Piece, assembler: Assembler, spot: Spot | None
     ) -> Generator[Progress, None, None]:
         """Run the network over a plane, and add each block that is complete.
 
@@ -136,19 +146,28 @@ class Job(ABC):
 
     def _add(
         self,
-        plane: PlaneIndex,
-        assembler: PlaneAssembler,
+        plane: Piece,
+        assembler: Assembler,
         block: Block,
         probabilities: NDArray[np.float32],
     ) -> Progress:
         window = assembler.add(block, probabilities)
-        region = window and region_of(self.labels, self.axes, plane, window)
+        region = region_of(self.labels, self.axes, plane, window) if window else None
         step = self._progress("instances", len(assembler.blocks), 1)
         return dataclasses.replace(step, region=region)
 
     def _progress(self, stage: str, per_plane: int, done: int) -> Progress:
         self._done[stage] += done
-        return Progress(stage, self._done[stage], per_plane * len(self.planes))
+        return Progress(stage, self._done[stage], per_plane * len(self.pieces))
+
+    def _spot(self, piece: Piece) -> Spot | None:
+        """Return the place of the focus in a plane, or in a frame, if it is there."""
+        if self._focus is None:
+            return None
+        plane, (y, x) = self._focus
+        if isinstance(piece, PlaneIndex):
+            return (y, x) if piece == plane else None
+        return (plane.z, y, x) if piece.t == plane.t else None
 
     def _place_focus(self) -> tuple[PlaneIndex, tuple[float, float]] | None:
         """Return the focus as a plane and a place in network pixels."""
@@ -172,13 +191,9 @@ class Job(ABC):
         return room
 
     def _part_of(
-        self, kept: NDArray[np.float32] | None, plane: PlaneIndex
+        self, kept: NDArray[np.float32] | None, plane: Piece
     ) -> NDArray[np.float32] | None:
-        if kept is None:
-            return None
-        leading = [getattr(plane, a.lower()) for a in "TZ" if a in self.axes]
-        part: NDArray[np.float32] = kept[(slice(None), *leading)]
-        return part
+        return None if kept is None else part_of(kept, self.axes, plane)
 
     @abstractmethod
     def _tiling(self) -> dict[str, Any]:
@@ -214,6 +229,7 @@ class Job(ABC):
             self.kept,
             self.zoom,
             self.halo,
+            card.ndim,
             card.smallest_px,
             self.reader,
             self.findings,
@@ -232,7 +248,7 @@ def _instance_params(card: Card, params: SegmentParams, zoom: float) -> Instance
     )
 
 
-def distance(window: tuple[slice, ...], spot: tuple[float, float]) -> float:
+def distance(window: tuple[slice, ...], spot: Spot) -> float:
     """Return how far a place lies outside a window, then from its middle."""
     outside = [
         max(s.start - p, p - s.stop, 0.0) for s, p in zip(window, spot, strict=True)
@@ -243,7 +259,7 @@ def distance(window: tuple[slice, ...], spot: tuple[float, float]) -> float:
     return max(outside) + 1e-6 * max(centre)
 
 
-def by_distance(blocks: list[Block], spot: tuple[float, float] | None) -> list[Block]:
+def by_distance(blocks: list[Block], spot: Spot | None) -> list[Block]:
     """Return blocks, those nearest a spot first."""
     if spot is None:
         return list(blocks)

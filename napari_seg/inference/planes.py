@@ -1,4 +1,4 @@
-"""Planes of the labels: their order, their views, their finished pieces."""
+"""Planes and frames of the labels: their order, their views, their finished parts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_seg.imaging.axes import PlaneIndex, axis_size, iter_planes, plane_selection
+from napari_seg.imaging.axes import (
+    FrameIndex,
+    Piece,
+    PlaneIndex,
+    axis_size,
+    iter_planes,
+    plane_selection,
+)
 from napari_seg.types import Region
 
 if TYPE_CHECKING:
@@ -22,15 +29,26 @@ def is_transposed(axes: str) -> bool:
     return axes.index("X") < axes.index("Y")
 
 
-def plane_of(labels: Any, axes: str, plane: PlaneIndex) -> Any:
-    """Return a writable (rows, columns) view of one plane."""
+def plane_of(labels: Any, axes: str, plane: Piece) -> Any:
+    """Return a writable view of one plane (rows, columns), or frame (planes, ...)."""
     view = labels[plane_selection(axes, plane)]
+    if isinstance(plane, FrameIndex):
+        kept = axes.replace("T", "")
+        return view.transpose([kept.index(axis) for axis in "ZYX"])
     return view.T if is_transposed(axes) else view
 
 
-def region_of(labels: Labels, axes: str, plane: PlaneIndex, window: Window) -> Region:
+def part_of(kept: NDArray[np.float32], axes: str, plane: Piece) -> NDArray[np.float32]:
+    """Return a plane or frame of an array (K, [T,] [Z,] rows, columns)."""
+    part = kept[:, plane.t] if "T" in axes else kept
+    if isinstance(plane, PlaneIndex) and "Z" in axes:
+        part = part[:, plane.z]
+    return part
+
+
+def region_of(labels: Labels, axes: str, plane: Piece, window: Window) -> Region:
     """Return a copy of a finished window, with its place in the labels."""
-    # The window is (rows, columns); the selection puts each where its axis is.
+    # The window ends in rows, columns; the selection puts each where its axis is.
     index = plane_selection(axes, plane, window)
     return Region(index, labels[index].copy())
 
@@ -43,6 +61,16 @@ def order_planes(
     if focus is None:
         return planes
     return sorted(planes, key=lambda p: (abs(p.t - focus.t), abs(p.z - focus.z)))
+
+
+def order_frames(
+    axes: str, shape: tuple[int, ...], focus: PlaneIndex | None
+) -> list[FrameIndex]:
+    """Return all frames, those nearest the focus first."""
+    found = [FrameIndex(t) for t in range(axis_size(axes, shape, "T"))]
+    if focus is None:
+        return found
+    return sorted(found, key=lambda frame: abs(frame.t - focus.t))
 
 
 def frames(axes: str, shape: tuple[int, ...]) -> Iterator[list[PlaneIndex]]:

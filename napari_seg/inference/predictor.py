@@ -24,8 +24,8 @@ from napari_seg.imaging.tiling import (
 )
 from napari_seg.inference.device import Device, is_out_of_memory
 from napari_seg.inference.resident import Resident
-from napari_seg.inference.view import Readable, TileView
-from napari_seg.models.averaged import ORIENTATIONS, Averaged
+from napari_seg.inference.view import LOOK_PLANES, Readable, TileView
+from napari_seg.models.averaged import ORIENTATIONS, Averaged, fast_layout
 
 if TYPE_CHECKING:
     from napari_seg.models.card import Card
@@ -35,6 +35,11 @@ OVERLAP_PX = 32
 """Rim of a padded network's output that is not trusted beside another tile."""
 RIM_PX = 16
 """Mirrored pixels that a padded network sees beyond the edges of the image."""
+TILE_PLANES = 32
+"""Wanted planes of a tile of a network in three dimensions."""
+Z_OVERLAP = 4
+Z_RIM = 4
+"""The same across planes."""
 _SMALLEST_TILE_PX = 32
 _LOOK_PX = 256
 _ALL = slice(None)
@@ -47,11 +52,14 @@ class Predictor(Resident):
     Parameters
     ----------
     network : nn.Module
-        Maps (N, C, rows, columns) to ``{"out": logits}``; has `divisor` and `margin`.
+        Maps (N, C, [planes,] rows, columns) to ``{"out": logits}``; has `divisor` and
+        `margin`.
     device : Device
         Where to compute. The network itself stays where it is: a copy is used.
     in_channels : int
         Channels of the input.
+    ndim : {2, 3}
+        Spatial dimensions of the input.
     batch : int, optional
         Tiles at once; 0 chooses by device.
     tta : str, optional
@@ -65,6 +73,7 @@ class Predictor(Resident):
         device: Device,
         *,
         in_channels: int = 1,
+        ndim: int = 2,
         batch: int = 0,
         tta: str = "none",
     ) -> None:
@@ -72,6 +81,7 @@ class Predictor(Resident):
             network,
             device,
             in_channels=in_channels,
+            ndim=ndim,
             wrap=None if tta == "none" else partial(_turned, tta),
         )
         kind = device.name.split(":")[0]
@@ -85,15 +95,15 @@ class Predictor(Resident):
         tile_px: int,
         overlap_px: int = OVERLAP_PX,
         rim_px: int = RIM_PX,
-    ) -> tuple[Geometry, Geometry]:
-        """Return legal, economical tiles for a plane.
+    ) -> tuple[Geometry, ...]:
+        """Return legal, economical tiles for a plane or a frame.
 
         Parameters
         ----------
         shape : sequence of int
-            Rows and columns in the resolution of the network.
+            ([Planes,] rows, columns) in the resolution of the network.
         tile_px : int
-            Wanted input side.
+            Wanted input side of rows and columns.
         overlap_px : int, optional
             For padded networks: output rim thrown away between tiles.
         rim_px : int, optional
@@ -102,23 +112,41 @@ class Predictor(Resident):
         Returns
         -------
         tuple of Geometry
-            For rows and columns.
+            For each axis of the shape.
         """
+        rim_px = 0 if self.margin else rim_px
+        overlap_px = 0 if self.margin else overlap_px
         smallest = self.legal_size(1)
-        rows, columns = (
+        sides = (
             choose_geometry(
                 int(size),
                 tile_px,
                 divisor=self.divisor,
                 margin=self.margin,
-                overlap=0 if self.margin else overlap_px,
+                overlap=overlap_px,
                 phase=smallest % self.divisor,
                 smallest=smallest,
-                rim=0 if self.margin else rim_px,
+                rim=rim_px,
             )
-            for size in shape
+            for size in shape[-2:]
         )
-        return rows, columns
+        if self.ndim == 2:
+            return tuple(sides)
+        return (self._planes(int(shape[0]), min(Z_RIM, rim_px)), *sides)
+
+    def _planes(self, depth: int, rim: int) -> Geometry:
+        """Return tiles across the planes of a frame."""
+        smallest = self.legal_depth(1)
+        return choose_geometry(
+            depth,
+            TILE_PLANES,
+            divisor=self.z_divisor,
+            margin=self.margin,
+            overlap=0 if self.margin else Z_OVERLAP,
+            phase=smallest % self.z_divisor,
+            smallest=smallest,
+            rim=rim,
+        )
 
     def look(
         self, part: Readable, shape: tuple[int, int], card: Card
@@ -128,7 +156,7 @@ class Predictor(Resident):
         Parameters
         ----------
         part : object with `read`
-            The image.
+            The image; for a network in three dimensions `LOOK_PLANES` planes of it.
         shape : tuple of int
             Its rows and columns.
         card : Card
@@ -142,12 +170,16 @@ class Predictor(Resident):
         """
         result: Array | None = None
         with self._one_view():  # many would cost much, and tell the size no better
-            for tile in plan_tiles(shape, self.geometry(shape, _LOOK_PX)):
+            # Of a network in three dimensions one plane among its neighbours.
+            whole = (*(LOOK_PLANES,) * (self.ndim - 2), *shape)
+            for tile in plan_tiles(whole, self.geometry(whole, _LOOK_PX)):
                 _, found = next(self.predict_tiles(part, [tile]))
                 if result is None:
-                    result = np.empty((len(found), *shape), np.float32)
+                    result = np.empty((len(found), *whole), np.float32)
                 result[(slice(None), *tile.write)] = found
         assert result is not None  # a plan has at least one tile
+        if self.ndim == 3:
+            result = np.ascontiguousarray(result[:, LOOK_PLANES // 2])
         params = InstanceParams(card.threshold, card.seed_threshold)
         result, _ = part_stuff(result, len(card.stuff))
         labels = probabilities_to_labels(result, card.object_classes, params)
@@ -168,7 +200,7 @@ class Predictor(Resident):
         Yields
         ------
         tile : Tile
-        probabilities : ndarray of float32, shape (K, rows, columns)
+        probabilities : ndarray of float32, shape (K, [planes,] rows, columns)
             Of ``tile.write``.
         """
         inputs = np.stack([view.read(tile.read) for tile in tiles])
@@ -188,14 +220,14 @@ class Predictor(Resident):
 
         Parameters
         ----------
-        inputs : ndarray of float32, shape (N, C, rows, columns)
+        inputs : ndarray of float32, shape (N, C, [planes,] rows, columns)
             Tiles of a legal size.
         keep : tuple of slice, optional
             Window of the output that is wanted.
 
         Returns
         -------
-        ndarray of float32, shape (N, K, rows - 2 margin, columns - 2 margin)
+        ndarray of float32, shape (N, K, [planes,] rows, columns), less 2 `margin` each
             Probabilities, summing to 1 over K; or of the window.
 
         Raises
@@ -243,7 +275,7 @@ class Predictor(Resident):
 
     @torch.inference_mode()
     def _forward(self, inputs: Tensor, keep: Slices | None) -> Tensor:
-        x = inputs.to(self.device.name, memory_format=torch.channels_last)
+        x = fast_layout(inputs.to(self.device.name))
         if self._autocast:
             with torch.autocast("cuda", dtype=torch.float16):
                 logits = self._logits(x, keep).float()

@@ -78,6 +78,11 @@ class ImageReader:
         shape = self.image.shape
         return axis_size(self.axes, shape, "Y"), axis_size(self.axes, shape, "X")
 
+    @property
+    def depth(self) -> int:
+        """Planes of a frame."""
+        return axis_size(self.axes, self.image.shape, "Z")
+
     def range_of(self, t: int) -> list[tuple[float, float]]:
         """Return the intensity range of each channel of a frame, from a sample."""
         if t not in self._ranges:
@@ -154,7 +159,7 @@ class ImageReader:
         return block if block.ndim == 3 else block[None]
 
     def _samples(self, t: int) -> Iterator[NDArray[Any]]:
-        depth = axis_size(self.axes, self.image.shape, "Z")
+        depth = self.depth
         count = min(depth, _SAMPLED_PLANES)
         rows, columns = self.plane_shape
         budget = _SAMPLES / count

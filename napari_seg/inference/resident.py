@@ -13,7 +13,7 @@ from torch import nn
 from napari_seg.errors import DeviceError
 from napari_seg.inference.device import Device, is_out_of_memory
 from napari_seg.inference.fusion import fuse_for_inference
-from napari_seg.models.averaged import legal_size
+from napari_seg.models.averaged import FAST_LAYOUTS, legal_size, z_divisor
 
 
 class Resident:
@@ -27,6 +27,8 @@ class Resident:
         Where to compute.
     in_channels : int
         Channels of the input.
+    ndim : {2, 3}
+        Spatial dimensions of the input.
     wrap : callable, optional
         Takes the network as it was made for inference, and returns what is to run.
     """
@@ -37,15 +39,19 @@ class Resident:
         device: Device,
         *,
         in_channels: int = 1,
+        ndim: int = 2,
         wrap: Callable[[nn.Module], nn.Module] | None = None,
     ) -> None:
         self.device = device
         self.divisor = int(getattr(network, "divisor", 1))
         self.margin = int(getattr(network, "margin", 0))
         self._legal_size = partial(legal_size, network)
+        self.ndim = ndim
+        self.z_divisor = z_divisor(network)
         side = self.legal_size(1)
+        sides = (self.legal_depth(1), side, side)[-ndim:]
         seeded = torch.Generator().manual_seed(0)
-        example = torch.rand(1, in_channels, side, side, generator=seeded)
+        example = torch.rand(1, in_channels, *sides, generator=seeded)
         home = next((p.device for p in network.parameters()), torch.device("cpu"))
         fused = fuse_for_inference(network, example.to(home))
         fused = wrap(fused) if wrap is not None else fused
@@ -56,7 +62,7 @@ class Resident:
                 raise
             raise self._exhausted("the network does not fit") from error
         # Channels last is the layout the convolution kernels work in.
-        self._network: nn.Module = moved.to(memory_format=torch.channels_last)
+        self._network: nn.Module = moved.to(memory_format=FAST_LAYOUTS[ndim])
 
     def __enter__(self) -> Self:
         """Return the object itself."""
@@ -79,6 +85,12 @@ class Resident:
     def legal_size(self, at_least: int) -> int:
         """Return the shortest input length the network takes from `at_least` on."""
         return self._legal_size(at_least)
+
+    def legal_depth(self, at_least: int) -> int:
+        """Return the fewest planes a network in three dimensions takes from there."""
+        if self.margin:  # valid convolutions eat the same along all axes
+            return self.legal_size(at_least)
+        return -(-at_least // self.z_divisor) * self.z_divisor
 
     def _exhausted(self, found: str) -> DeviceError:
         remedy = "Choose the device 'cpu', or close other programs that use it"

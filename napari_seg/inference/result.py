@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_seg.errors import ImageError
-from napari_seg.imaging.axes import PlaneIndex, iter_planes, plane_selection
+from napari_seg.imaging.axes import Piece, PlaneIndex, iter_planes, plane_selection
 from napari_seg.imaging.instances import InstanceParams, probabilities_to_labels
 from napari_seg.imaging.linking import UnionFind
 from napari_seg.imaging.panoptic import Panoptic, join_panoptic
 from napari_seg.imaging.rescale import plan_axes, resample, resample_plane
 from napari_seg.imaging.stuff import OBJECT, most_likely_class
-from napari_seg.inference.assembly import CORE_PX, PlaneAssembler
+from napari_seg.inference.assembly import CORE_PX, Assembler
 from napari_seg.inference.decoding import (
     Decoder,
     DenseDecoder,
@@ -28,7 +28,9 @@ from napari_seg.inference.decoding import (
 from napari_seg.inference.numbering import iter_number, renumber_scores
 from napari_seg.inference.planes import (
     is_transposed,
+    order_frames,
     order_planes,
+    part_of,
     plane_of,
     region_of,
 )
@@ -63,6 +65,8 @@ class Segmentation:
     """Network pixels per image pixel."""
     halo_px: int = 64
     """What a block of the decoder sees beyond its own part, in network pixels."""
+    ndim: int = 2
+    """Whether planes (2) or whole frames of a stack (3) became objects at once."""
     smallest_px: float = 0.0
     """Smaller finds are dirt to this model; area in network pixels."""
     reader: ImageReader | None = None
@@ -149,9 +153,7 @@ class Segmentation:
     def _of(
         self, probabilities: NDArray[np.float32], plane: PlaneIndex
     ) -> NDArray[np.float32]:
-        leading = [getattr(plane, axis.lower()) for axis in "TZ" if axis in self.axes]
-        found: NDArray[np.float32] = probabilities[(slice(None), *leading)]
-        return found
+        return part_of(probabilities, self.axes, plane)
 
     def instance_params(
         self,
@@ -181,9 +183,14 @@ class Segmentation:
         """Whether the probabilities were changed after the network gave them."""
         return "crf" in self.provenance
 
-    def decoder(self, plane: PlaneIndex, instances: InstanceParams) -> Decoder:
-        """Return what turns the blocks of a plane into labels."""
-        if self.findings is None:
+    def pieces(self, focus: PlaneIndex | None) -> Sequence[Piece]:
+        """Return what becomes objects at once: planes or frames, the nearest first."""
+        order = order_planes if self.ndim == 2 else order_frames
+        return order(self.axes, self.labels.shape, focus)
+
+    def decoder(self, plane: Piece, instances: InstanceParams) -> Decoder:
+        """Return what turns the blocks of a plane or frame into labels."""
+        if self.findings is None or not isinstance(plane, PlaneIndex):
             return DenseDecoder(self.classes, instances)
         found = self.findings.planes[plane]
         return DetectionDecoder(found, instances, self.is_refined)
@@ -273,11 +280,11 @@ def iter_derive_scored(
     groups = UnionFind()
     scores: dict[int, float] = {}
     found = segmentation.findings
-    planes = order_planes(axes, labels.shape, focus)
+    planes = segmentation.pieces(focus)
     done, total, next_id = 0, 0, 1
     for plane in planes:
-        probabilities = segmentation.probabilities_of(plane)
-        assembler = PlaneAssembler(
+        probabilities = part_of(segmentation.kept(), axes, plane)
+        assembler = Assembler(
             plane_of(labels, axes, plane),
             probabilities.shape[1:],
             segmentation.decoder(plane, instance_params),
@@ -292,9 +299,10 @@ def iter_derive_scored(
             part = probabilities[(slice(None), *block.read)]
             window = assembler.add(block, np.asarray(part))
             done += 1
-            region = window and region_of(labels, axes, plane, window)
+            region = region_of(labels, axes, plane, window) if window else None
             yield Progress("instances", done, total, region)
         next_id = assembler.next_id
         scores |= assembler.scores
+    link_z = link_z and segmentation.ndim == 2
     table = yield from iter_number(labels, axes, groups, link_z=link_z)
     return labels, renumber_scores(scores, table)

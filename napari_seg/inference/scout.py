@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_seg.imaging.axes import PlaneIndex, iter_planes
-from napari_seg.inference.view import PlaneView, view_plane
+from napari_seg.imaging.tiling import mirror_index
+from napari_seg.inference.view import LOOK_PLANES, PlaneView, view_plane
 
 if TYPE_CHECKING:
     from napari_seg.inference.detector import Detector
@@ -85,11 +86,25 @@ class _Part:
     window: tuple[slice, slice]
 
     def read(self, window: tuple[slice, ...]) -> NDArray[np.float32]:
+        *planes, rows, columns = window
         moved = tuple(
             slice(s.start + w.start, s.stop + w.start)
-            for s, w in zip(window, self.window, strict=True)
+            for s, w in zip((rows, columns), self.window, strict=True)
         )
-        return self.view.read(moved)
+        if not planes:
+            return self.view.read(moved)
+        return self._slab(planes[0], moved)
+
+    def _slab(self, planes: slice, window: tuple[slice, ...]) -> NDArray[np.float32]:
+        """Return planes, numbered so that the plane itself is in the middle."""
+        reader, plane = self.view.reader, self.view.plane
+        first = plane.z - LOOK_PLANES // 2
+        index = mirror_index(planes.start + first, planes.stop + first, reader.depth)
+        read = {
+            z: replace(self.view, plane=PlaneIndex(plane.t, z)).read(window)
+            for z in set(index.tolist())
+        }
+        return np.stack([read[z] for z in index.tolist()], axis=1)
 
 
 class Scout:

@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from napari_seg.errors import AxesError, CheckpointError
+from napari_seg.errors import AxesError
 from napari_seg.imaging.axes import spatial_axes
 from napari_seg.imaging.instances import InstanceParams
 from napari_seg.inference.numbering import iter_number, renumber_scores
@@ -121,10 +121,9 @@ def iter_segment(
     ) as predictor:
         diameter, origin = yield from iter_diameter(reader, predictor, card, params)
         job = make_job(reader, predictor, checkpoint, params, diameter)
-        yield from job.iter_planes()
-    table = yield from iter_number(
-        job.labels, job.axes, job.groups, link_z=params.link_z
-    )
+        yield from job.iter_pieces()
+    link_z = params.link_z and card.ndim == 2  # volumes are linked as they are
+    table = yield from iter_number(job.labels, job.axes, job.groups, link_z=link_z)
     job.scores = renumber_scores(job.scores, table)
     return job.result(origin, time.perf_counter() - started)
 
@@ -199,12 +198,6 @@ def load(model: Model) -> Checkpoint:
 def open_for(checkpoint: Checkpoint, image: Any, params: SegmentParams) -> ImageReader:
     """Open an image for a model, or say why they do not fit."""
     card = checkpoint.card
-    if card.ndim != 2:
-        raise CheckpointError(
-            f"The model {card.name} segments volumes, which is not supported here",
-            f"{card.ndim} spatial dimensions",
-            "Choose a two-dimensional model; stacks are segmented plane by plane",
-        )
     reader = open_image(
         image,
         params.axes,
@@ -213,6 +206,12 @@ def open_for(checkpoint: Checkpoint, image: Any, params: SegmentParams) -> Image
         normalisation=card.normalisation,
     )
     axes = spatial_axes(reader.axes)
+    if card.ndim == 3 and "Z" not in axes:
+        raise AxesError(
+            f"The model {card.name} segments volumes, and the image is none",
+            f"axes {reader.axes}, shape {tuple(reader.image.shape)}",
+            "Choose a model that segments planes, or correct the axes",
+        )
     # A frame has no length in micrometres, so T may be left out of the spacing.
     lengths = {"spacing": {len(axes), len(axes.replace("T", ""))}, "focus": {len(axes)}}
     for name, allowed in lengths.items():

@@ -1,4 +1,4 @@
-"""Planes in the resolution of the network."""
+"""Planes and frames in the resolution of the network."""
 
 from __future__ import annotations
 
@@ -7,21 +7,31 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from napari_seg.imaging.rescale import Axis, plan_axes, resample, zoomed_size
+from napari_seg.imaging.axes import PlaneIndex
+from napari_seg.imaging.rescale import (
+    Axis,
+    plan_axes,
+    resample,
+    resample_first,
+    zoomed_size,
+)
 from napari_seg.imaging.tiling import Slices, mirror_index
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from napari_seg.imaging.axes import PlaneIndex
     from napari_seg.inference.reader import ImageReader
+
+
+LOOK_PLANES = 9
+"""Planes in which a network in three dimensions looks for objects in the middle one."""
 
 
 class Readable(Protocol):
     """An image that gives any window of itself, mirrored beyond its edges."""
 
     def read(self, window: Slices) -> NDArray[np.float32]:
-        """Return (C, rows, columns)."""
+        """Return (C, [planes,] rows, columns)."""
         ...
 
 
@@ -31,7 +41,7 @@ class TileView:
 
     Parameters
     ----------
-    image : ndarray of float32, shape (C, rows, columns)
+    image : ndarray of float32, shape (C, [planes,] rows, columns)
         The input of a network.
     margin : int
         Context on every side; windows count from behind it.
@@ -42,11 +52,11 @@ class TileView:
 
     def read(self, window: Slices) -> NDArray[np.float32]:
         """Return a window, mirrored where it reaches beyond the tile."""
-        rows, columns = (
-            mirror_index(s.start + self.margin, s.stop + self.margin, n)
-            for s, n in zip(window, self.image.shape[1:], strict=True)
-        )
-        return self.image[:, rows[:, None], columns]
+        part = self.image
+        for axis, s in enumerate(window, start=1):
+            at = (s.start + self.margin, s.stop + self.margin)
+            part = part.take(mirror_index(*at, part.shape[axis]), axis)
+        return part
 
 
 @dataclass(frozen=True)
@@ -101,6 +111,54 @@ class PlaneView:
         block = resample(block, self.axes, inner)
         rows, columns = (i - start for i, start in zip(index, low, strict=True))
         return np.ascontiguousarray(block[:, rows[:, None], columns])
+
+
+@dataclass(frozen=True)
+class FrameView:
+    """All planes of a frame in the resolution of the network.
+
+    Parameters
+    ----------
+    planes : tuple of PlaneView
+        Of each plane of the image.
+    axis : Axis
+        Resampling of the planes, image to network.
+    """
+
+    planes: tuple[PlaneView, ...]
+    axis: Axis
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Planes, rows and columns in the resolution of the network."""
+        return (self.axis.target, *self.planes[0].shape)
+
+    def read(self, window: tuple[slice, ...]) -> NDArray[np.float32]:
+        """Return a window, mirrored where it reaches beyond the frame.
+
+        Parameters
+        ----------
+        window : tuple of slice
+            Planes, rows and columns with start and stop, anywhere.
+
+        Returns
+        -------
+        ndarray of float32, shape (C, planes, rows, columns)
+        """
+        index = mirror_index(window[0].start, window[0].stop, self.axis.target)
+        low, high = int(index.min()), int(index.max()) + 1
+        first, last = self.axis.source_span(low, high)
+        planes = [self.planes[z].read(window[1:]) for z in range(first, last)]
+        block = np.stack(planes)
+        block = resample_first(block, self.axis, slice(low, high))
+        return np.ascontiguousarray(block[index - low].swapaxes(0, 1))
+
+
+def view_frame(reader: ImageReader, t: int, zoom: float, z_zoom: float) -> FrameView:
+    """Return a frame resampled by `zoom` within planes and `z_zoom` across them."""
+    depth = reader.depth
+    planes = tuple(view_plane(reader, PlaneIndex(t, z), zoom) for z in range(depth))
+    return FrameView(planes, Axis(depth, zoomed_size(depth, z_zoom)))
 
 
 def view_plane(reader: ImageReader, plane: PlaneIndex, zoom: float) -> PlaneView:

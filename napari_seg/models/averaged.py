@@ -37,14 +37,18 @@ class Orientation:
         return x.mT if self.is_transposed else x
 
     def window(self, window: Sequence[slice], size: Sequence[int]) -> list[slice]:
-        """Where a window of an image of that size lies in the turned image."""
-        parts = list(zip(window, size, strict=True))
+        """Where a window of an image of that size lies in the turned image.
+
+        Axes before rows and columns stay as they are.
+        """
+        parts = list(zip(window[-2:], size[-2:], strict=True))
         if self.is_transposed:
             parts.reverse()
-        return [
+        turned = [
             slice(n - part.stop, n - part.start) if is_mirrored else part
             for (part, n), is_mirrored in zip(parts, self.mirrored, strict=True)
         ]
+        return [*window[:-2], *turned]
 
     def _mirror(self, x: Tensor) -> Tensor:
         axes = [
@@ -74,7 +78,7 @@ class Averaged(nn.Module):
 
     Attributes
     ----------
-    divisor, margin : int
+    divisor, z_divisor, margin : int
         Those of all networks together.
     keeps_windows : bool
         True: `forward` takes the window of the output to compute.
@@ -96,6 +100,7 @@ class Averaged(nn.Module):
                 f"The networks must eat the same margin (found: {sorted(margins)})."
             )
         self.divisor = math.lcm(*(_geometry(network)[0] for network in networks))
+        self.z_divisor = math.lcm(*(z_divisor(network) for network in networks))
         self.margin = margins.pop()
 
     def forward(self, x: Tensor, keep: Slices | None = None) -> dict[str, Tensor]:
@@ -103,7 +108,7 @@ class Averaged(nn.Module):
 
         Parameters
         ----------
-        x : Tensor of shape (N, C, H, W)
+        x : Tensor of shape (N, C, [D,] H, W)
             Of a size that is legal for all networks, also transposed.
         keep : sequence of slice, optional
             Window of the output.
@@ -115,7 +120,7 @@ class Averaged(nn.Module):
         """
         total: Tensor | None = None
         for orientation in self.orientations:
-            turned = orientation.apply(x).contiguous(memory_format=torch.channels_last)
+            turned = fast_layout(orientation.apply(x))
             size = [n - 2 * self.margin for n in x.shape[2:]]
             window = orientation.window(keep, size) if keep is not None else None
             for network in self.networks:
@@ -153,6 +158,20 @@ def _probabilities(
 
 def _geometry(network: nn.Module) -> tuple[int, int]:
     return int(getattr(network, "divisor", 1)), int(getattr(network, "margin", 0))
+
+
+FAST_LAYOUTS = {2: torch.channels_last, 3: torch.channels_last_3d}
+"""Layout of images and weights in which convolutions are fast, by dimensions."""
+
+
+def z_divisor(network: nn.Module) -> int:
+    """Total stride along the planes of a network in three dimensions."""
+    return int(getattr(network, "z_divisor", _geometry(network)[0]))
+
+
+def fast_layout(x: Tensor) -> Tensor:
+    """Return images in the layout that convolutions are fast in."""
+    return x.contiguous(memory_format=FAST_LAYOUTS[x.ndim - 2])
 
 
 def legal_size(network: nn.Module, at_least: int) -> int:

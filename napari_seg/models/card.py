@@ -46,6 +46,9 @@ class Card:
     """Median object diameter (pixels) the network was trained at."""
     pixel_size_um: float | None = None
     """Pixel size (micrometres) of the training images, if one size holds for all."""
+    z_step_px: float | None = None
+    """Distance of planes (pixels at the object diameter) the network was trained at, of
+    one that sees volumes; None if it is not known."""
     threshold: float = 0.5
     """Foreground or mask probability that scored best in validation."""
     seed_threshold: float = 0.5

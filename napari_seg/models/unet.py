@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Literal
+from typing import Any, Literal
 
 from torch import Tensor, cat, nn
 from torch.nn import functional
@@ -66,11 +66,16 @@ class UNet(nn.Module):
         at the last one before it, with upsampling that keeps channels (2016).
     attention : {"se", "non-local"}, optional
         See above.
+    flat_levels : int
+        In 3D, the finest levels between which only rows and columns are halved: for
+        stacks whose planes are farther apart than pixels. With ``padding="same"``.
 
     Attributes
     ----------
     divisor : int
         Total stride: tile steps must be multiples of it.
+    z_divisor : int
+        The same along the planes of a volume.
     margin : int
         Pixels that valid convolutions eat on every side; 0 if padded.
     min_size : int
@@ -94,13 +99,17 @@ class UNet(nn.Module):
         dropout: float = 0.0,
         scheme: Scheme = "2015",
         attention: Attention | None = None,
+        flat_levels: int = 0,
     ) -> None:
         super().__init__()
         _check(ndim, channels, padding, upsampling, scheme, attention)
-        self.padding = padding
+        _check_flat(flat_levels, ndim, len(channels) - 1, padding)
+        self.ndim, self.padding = ndim, padding
         self.upsampling = upsampling
         self.depth = len(channels) - 1
         self.divisor = 2**self.depth
+        self.z_divisor = 2 ** (self.depth - flat_levels)
+        self.strides = _strides(ndim, self.depth, flat_levels)
         self.margin = 0 if padding == "same" else _margin(self.depth, upsampling)
         self.min_size = 1 if padding == "same" else self.input_size(1)
 
@@ -109,24 +118,25 @@ class UNet(nn.Module):
             last = conv_norm_act(n_mid, n_out, ndim=ndim, padding=padding, norm=norm)
             return nn.Sequential(first, last)
 
-        def upsample(n_in: int, n_out: int) -> nn.Module:
-            bias = scheme == "2015"
-            return build_upsampler(
-                upsampling, n_in, n_out, ndim=ndim, padding=padding, bias=bias
-            )
-
+        kind: dict[str, Any] = {
+            "ndim": ndim,
+            "padding": padding,
+            "bias": scheme == "2015",
+        }
         inputs = (in_channels, *channels[:-1])
         self.encoder = nn.ModuleList(
             double(n_in, n // 2 if scheme == "2016" else n, n)
             for n_in, n in zip(inputs, channels, strict=True)
         )
-        self.pool = MAX_POOL[ndim](2)
+        self.pools = nn.ModuleList(MAX_POOL[ndim](stride) for stride in self.strides)
         self.dropout = nn.Dropout(dropout)
         self.upsamplers = nn.ModuleList()
         self.decoder = nn.ModuleList()
-        for n_low, n in pairwise(reversed(channels)):
+        coarser = zip(pairwise(reversed(channels)), reversed(self.strides), strict=True)
+        for (n_low, n), stride in coarser:
             n_up = n_low if scheme == "2016" else n
-            self.upsamplers.append(upsample(n_low, n_up))
+            enlarge = build_upsampler(upsampling, n_low, n_up, factor=stride, **kind)
+            self.upsamplers.append(enlarge)
             self.decoder.append(double(n + n_up, n, n))
         self.head = CONV[ndim](channels[0], num_classes, kernel_size=1)
         init_he(self)
@@ -163,7 +173,7 @@ class UNet(nn.Module):
         x = self._fit(x)
         skips: list[Tensor] = []
         for level, block in enumerate(self.encoder):
-            x = self.gates[level](block(self.pool(x) if level else x))
+            x = self.gates[level](block(self.pools[level - 1](x) if level else x))
             if level >= self.depth - 1:
                 x = self.dropout(x)
             skips.append(x)
@@ -193,9 +203,9 @@ class UNet(nn.Module):
         ):
             window, coarse = windows[level], windows[level + 1]
             x = upsampler(x)
-            x = take(
-                x, [(2 * low, 2 * high) for low, high in coarse.needed], window.seen
-            )
+            scaled = zip(coarse.needed, self._steps(level), strict=True)
+            have = [(step * low, step * high) for (low, high), step in scaled]
+            x = take(x, have, window.seen)
             skip = take(skips.pop(), [(0, 0)] * len(keep), window.seen)
             x = take(block(cat([skip, x], dim=1)), window.seen, window.needed)
         return x
@@ -206,12 +216,20 @@ class UNet(nn.Module):
         """Say what each level must give, and see, for a window of the output."""
         needed = [(part.start, part.stop) for part in keep]
         windows = []
-        for size in sizes:
+        for level, size in enumerate(sizes):
             seen = grow(needed, 2, size)  # two 3x3 convolutions
             windows.append(Window(needed, seen))
             read = grow(seen, LOOKS_PX.get(self.upsampling, 0), size)
-            needed = [(low // 2, -(-high // 2)) for low, high in read]
+            needed = [
+                (low // step, -(-high // step))
+                for (low, high), step in zip(read, self._steps(level), strict=True)
+            ]
         return [*windows, Window(needed, needed)]
+
+    def _steps(self, level: int) -> tuple[int, ...]:
+        """Return the stride below a level along each axis."""
+        stride = self.strides[level]
+        return (stride,) * self.ndim if isinstance(stride, int) else stride
 
     def input_size(self, at_least: int) -> int:
         """Smallest legal input length along one axis that is not below `at_least`."""
@@ -242,7 +260,8 @@ class UNet(nn.Module):
                         f"of {length}."
                     )
             return x
-        missing = [self.input_size(length) - length for length in size]
+        steps = (self.z_divisor, self.divisor, self.divisor)[-len(size) :]
+        missing = [-length % step for length, step in zip(size, steps, strict=True)]
         if not any(missing):
             return x
         pad = [n for extra in reversed(missing) for n in (0, extra)]
@@ -254,6 +273,21 @@ def _margin(depth: int, upsampling: Upsampling) -> int:
     # coming up; an unpadded resize-convolution eats one more on each way up.
     levels = 2**depth - 1
     return 4 * levels + 2 * 2**depth + (levels if upsampling == "resize-conv" else 0)
+
+
+def _strides(ndim: int, depth: int, flat_levels: int) -> list[int | tuple[int, ...]]:
+    """Return the stride between each level and the next coarser one."""
+    flat = (1, *(2,) * (ndim - 1))
+    return [flat if level < flat_levels else 2 for level in range(depth)]
+
+
+def _check_flat(flat_levels: int, ndim: int, depth: int, padding: str) -> None:
+    usable = depth if ndim == 3 and padding == "same" else 0
+    if not 0 <= flat_levels <= usable:
+        raise ValueError(
+            f"flat_levels must be 0 to {usable} here (found: {flat_levels}). They are "
+            "for padded networks in three dimensions."
+        )
 
 
 def _check(

@@ -113,7 +113,7 @@ def _cubic_basis(length: int) -> NDArray[np.float64]:
     )
 
 
-def fold(grid: NDArray[np.float32], shape: tuple[int, int]) -> NDArray[np.float32]:
+def fold(grid: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:
     """Mirror positions outside an image back into it.
 
     Parameters
@@ -167,7 +167,7 @@ def vary_intensity(
 
     Parameters
     ----------
-    image : ndarray of float32, shape (C, Y, X)
+    image : ndarray of float32, shape (C, [Z,] Y, X)
         Normalised: about 0..1.
 
     Returns
@@ -180,7 +180,7 @@ def vary_intensity(
             image = image + _illumination(image.shape[-2:], rng)
     if params.blur_px > 0 and rng.random() < 0.35:
         sigma = rng.uniform(0, params.blur_px)
-        image = ndimage.gaussian_filter(image, (0, sigma, sigma))
+        image = ndimage.gaussian_filter(image, sigma, axes=(-2, -1))
     if params.noise > 0 and rng.random() < 0.5:
         image = image + _noise(image.shape, params.noise, rng)
     if rng.random() < params.invert:
@@ -211,5 +211,5 @@ def _noise(
     if rng.random() < 0.5:
         # Camera and resampling noise has grain: neighbouring pixels correlate.
         sigma = rng.uniform(0.4, 1.0)
-        noise = ndimage.gaussian_filter(noise, (0, sigma, sigma)) * np.float32(2)
+        noise = ndimage.gaussian_filter(noise, sigma, axes=(-2, -1)) * np.float32(2)
     return noise

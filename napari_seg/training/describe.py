@@ -79,10 +79,13 @@ def make_card(
             **text,
         )
     diameter = params.object_diameter_px or _typical_diameter(pairs)
+    z_step = _z_step(pairs, diameter)
     return Card(
         architecture=architecture,
-        arguments=_arguments(architecture, params, diameter),
+        arguments=_arguments(architecture, params, diameter, z_step),
         in_channels=pairs[0].channels,
+        ndim=params.ndim,
+        z_step_px=z_step,
         classes=classes,
         stuff=_stuff(params),
         decoder=decoder,
@@ -115,14 +118,35 @@ def _stuff(params: TrainParams) -> tuple[str, ...]:
 
 
 def _arguments(
-    architecture: str, params: TrainParams, diameter_px: float
+    architecture: str,
+    params: TrainParams,
+    diameter_px: float,
+    z_step_px: float | None,
 ) -> dict[str, Any]:
     """Return the caller's arguments, or those of the architecture."""
-    arguments = params.arguments
-    if arguments is None and architecture in ARCHITECTURES:
-        known = ARCHITECTURES[architecture]
-        arguments = known.usual_arguments(pretrained=params.pretrained)
-    return _size(architecture, diameter_px) | (arguments or {})
+    arguments = dict(params.arguments or {})
+    spec = ARCHITECTURES.get(architecture)
+    if spec is not None and params.ndim not in spec.ndims:
+        able = [one.name for one in ARCHITECTURES.values() if params.ndim in one.ndims]
+        raise DatasetError(
+            f"{architecture} does not learn from volumes",
+            f"ndim {params.ndim}",
+            f"Choose one of {', '.join(able)}, or train in two dimensions.",
+        )
+    if spec is not None and params.arguments is None:
+        arguments = dict(spec.usual_arguments(pretrained=params.pretrained))
+        if params.ndim == 3:
+            arguments |= _volume_arguments(spec.volume_arguments, z_step_px)
+    return _size(architecture, diameter_px) | arguments
+
+
+def _volume_arguments(usual: dict[str, Any], z_step_px: float | None) -> dict[str, Any]:
+    """Halve planes only from the level on where they are as near as pixels."""
+    if z_step_px is None or "flat_levels" not in usual:
+        return usual
+    deepest = len(usual["channels"]) - 1
+    flat = min(max(round(float(np.log2(z_step_px))), 0), deepest)
+    return usual | {"flat_levels": flat}
 
 
 def _size(architecture: str, diameter_px: float | None) -> dict[str, Any]:
@@ -140,6 +164,16 @@ def with_scores(card: Card, metrics: Metrics) -> Card:
         if key.startswith(("ap_", "mean_ap", "pq"))
     }
     return replace(card, scores=scores)
+
+
+def _z_step(pairs: Sequence[TrainingPlane], diameter_px: float) -> float | None:
+    """Return the distance of planes in pixels of the network, if it is known."""
+    steps = [
+        pair.z_aspect * diameter_px / pair.diameter_px
+        for pair in pairs
+        if pair.z_aspect is not None and pair.diameter_px > 0
+    ]
+    return round(float(np.median(steps)), 2) if steps else None
 
 
 def _typical_diameter(pairs: Sequence[TrainingPlane]) -> float:

@@ -53,7 +53,9 @@ class LabelsReader:
     semantic: Any = None
     stuff: tuple[StuffClass, ...] = ()
 
-    def read(self, plane: PlaneIndex, number: int, window: Window) -> NDArray[np.int32]:
+    def read(
+        self, plane: PlaneIndex, number: int, window: tuple[slice, ...]
+    ) -> NDArray[np.int32]:
         """Ids of a window of plane `number`, shape (rows, columns).
 
         Below -1 lie classes beside the objects, see `put_stuff`.
@@ -98,13 +100,19 @@ class LazyPlane:
         return self.reader.plane_shape
 
     @property
+    def z_aspect(self) -> None:
+        """None: planes have no distance to learn."""
+        return None
+
+    @property
     def channels(self) -> int:
         """Channels of the image."""
         return self.reader.in_channels
 
     def read(self, window: Window) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
         """Image (C, rows, columns) and ids (rows, columns) of a window."""
-        image = self.reader.read_uncached(self.plane, window)
+        rows, columns = window
+        image = self.reader.read_uncached(self.plane, (rows, columns))
         ids = dense_ids(self.labels.read(self.plane, self.number, window))
         return image, ids
 
@@ -130,8 +138,8 @@ def scan_plane(
         origin = np.array([rows.start, columns.start], np.int32)
         found.append(Spots(here.objects + origin, here.background + origin))
     rng = np.random.default_rng(number)
-    objects = _thin(np.concatenate([spot.objects for spot in found]), rng)
-    background = _thin(np.concatenate([spot.background for spot in found]), rng)
+    objects = thin(np.concatenate([spot.objects for spot in found]), rng)
+    background = thin(np.concatenate([spot.background for spot in found]), rng)
     return diameter_of(np.concatenate(areas)), Spots(objects, background)
 
 
@@ -144,7 +152,8 @@ def _blocks(shape: tuple[int, int]) -> Iterator[Window]:
             )
 
 
-def _thin(positions: NDArray[np.int32], rng: np.random.Generator) -> NDArray[np.int32]:
+def thin(positions: NDArray[np.int32], rng: np.random.Generator) -> NDArray[np.int32]:
+    """At most `MAX_SPOTS` of the positions, drawn."""
     if len(positions) <= MAX_SPOTS:
         return positions
     return positions[rng.choice(len(positions), MAX_SPOTS, replace=False)]

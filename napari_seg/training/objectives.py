@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import torch
 
+from napari_seg.models.averaged import fast_layout
 from napari_seg.models.registry import find_architecture
 from napari_seg.training.checked import IGNORED
 from napari_seg.training.instance_targets import instance_targets
@@ -43,7 +44,7 @@ class Objective(Protocol):
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Return what is learnt of each pixel of a patch, and how much it counts.
 
-        Called from several threads. Labels are ids (Y, X), -1 where nobody looked,
+        Called from several threads. Labels are ids ([Z,] Y, X), -1 where nobody looked,
         below that classes beside the objects (`stuff_numbers`). Both results have
         their shape, and weight 0 where nobody looked.
         """
@@ -67,7 +68,7 @@ def make_objective(card: Card, params: TrainParams) -> Objective:
         return DetectionObjective(card.object_diameter_px, params)
     usual = find_architecture(card.architecture).aux_weight
     aux_weight = usual if params.aux_weight is None else params.aux_weight
-    return DenseObjective(params, aux_weight)
+    return DenseObjective(params, aux_weight, card.z_step_px)
 
 
 class DenseObjective:
@@ -75,8 +76,14 @@ class DenseObjective:
 
     has_classes = True
 
-    def __init__(self, params: TrainParams, aux_weight: float = 0.0) -> None:
+    def __init__(
+        self,
+        params: TrainParams,
+        aux_weight: float = 0.0,
+        z_step_px: float | None = None,
+    ) -> None:
         self.params = params
+        self._z_step = z_step_px or 1.0
         self._aux_weight = aux_weight
         self._loss = build_loss(params.loss)
 
@@ -87,12 +94,17 @@ class DenseObjective:
         params = self.params
         known, stuff = labels != IGNORED, stuff_numbers(labels)
         labels = np.maximum(labels, 0)
-        border_weights = replace(LOSS_WEIGHTS, w0=params.w0, sigma=params.sigma_px)
+        steps = (self._z_step, 1.0, 1.0)[-labels.ndim :]
+        border_weights = replace(
+            LOSS_WEIGHTS, w0=params.w0, sigma=params.sigma_px, spacing=steps
+        )
         weights = border_weights.weigh(labels)
         if params.target == "foreground":
             classes = (open_gaps(labels) > 0).astype(np.int64)
         else:
-            classes = interior_border_map(labels, border_px=params.border_px)
+            classes = interior_border_map(
+                labels, border_px=params.border_px, spacing=steps
+            )
         if params.stuff:
             last = len(object_classes(params.target)) - 1
             classes = np.where(stuff > 0, last + stuff, classes)
@@ -130,7 +142,7 @@ class DenseObjective:
         _, classes, weights = patch
         margin = int(getattr(network, "margin", 0))
         if margin:
-            inner = (slice(None), *(slice(margin, -margin),) * 2)
+            inner = (slice(None), *(slice(margin, -margin),) * (classes.ndim - 1))
             classes, weights = classes[inner], weights[inner]
         device = mine["out"].device
         truth = classes.to(device), weights.to(device)
@@ -202,7 +214,7 @@ def blend(
 
 def to_device(images: Tensor, device: str) -> Tensor:
     """Move images, in the layout that convolutions are fast in."""
-    return images.to(device).contiguous(memory_format=torch.channels_last)
+    return fast_layout(images.to(device))
 
 
 def _part(value: Any, rows: slice) -> Any:

@@ -1,4 +1,4 @@
-"""Planes to learn from: images with labels, in memory."""
+"""Planes and volumes to learn from: images with labels, in memory."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from napari_seg.training.stuff import stuff_numbers
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-Window = tuple[slice, slice]
-"""Rows and columns, with start and stop."""
+Window = tuple[slice, ...]
+"""([Planes,] rows, columns), with start and stop."""
 
 MAX_SPOTS = 4096
 """Positions remembered of each kind in a plane, to centre patches on."""
 
 
 class TrainingPlane(Protocol):
-    """One plane with its labels, in memory or read as needed."""
+    """One plane, or one volume, with its labels, in memory or read as needed."""
 
     @property
     def name(self) -> str:
@@ -34,11 +34,15 @@ class TrainingPlane(Protocol):
 
     @property
     def diameter_px(self) -> float:
-        """Median object diameter; 0 without objects."""
+        """Median object diameter within planes; 0 without objects."""
 
     @property
-    def shape(self) -> tuple[int, int]:
-        """Rows and columns."""
+    def z_aspect(self) -> float | None:
+        """Distance of planes over that of pixels; None if it is not known."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """([Planes,] rows, columns)."""
 
     @property
     def channels(self) -> int:
@@ -49,7 +53,7 @@ class TrainingPlane(Protocol):
         """Where patches may be centred."""
 
     def read(self, window: Window) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-        """Image (C, rows, columns) and ids (rows, columns).
+        """Image (C, [planes,] rows, columns) and ids ([planes,] rows, columns).
 
         -1 does not count; below lie classes beside the objects (`stuff_numbers`).
         """
@@ -57,16 +61,16 @@ class TrainingPlane(Protocol):
 
 @dataclass(frozen=True)
 class Spots:
-    """Positions (row, column) of a plane, at most `MAX_SPOTS` of each kind."""
+    """Positions ([plane,] row, column), at most `MAX_SPOTS` of each kind."""
 
     objects: NDArray[np.int32]
-    """On objects, shape (N, 2)."""
+    """On objects, shape (N, 2) or (N, 3)."""
     background: NDArray[np.int32]
-    """On background that counts, shape (M, 2)."""
+    """On background that counts."""
 
     @classmethod
     def of(cls, labels: NDArray[np.integer]) -> Spots:
-        """Find them in labels of shape (Y, X)."""
+        """Find them in labels of shape ([Z,] Y, X)."""
         background = (labels == 0) | (stuff_numbers(labels) > 0)
         return cls(_some(labels > 0), _some(background))
 
@@ -82,25 +86,26 @@ def _some(mask: NDArray[np.bool_]) -> NDArray[np.int32]:
 
 @dataclass(frozen=True)
 class TrainingPair:
-    """One plane with its labels, in memory."""
+    """One plane, or one volume, with its labels, in memory."""
 
     name: str
     """File stem or layer, and the plane's number for stacks."""
     image: NDArray[np.float32]
-    """Normalised, shape (C, Y, X)."""
+    """Normalised, shape (C, [Z,] Y, X)."""
     labels: NDArray[np.int32]
-    """Instance ids, shape (Y, X); -1 where they do not count, below -1 classes beside
-    the objects (`stuff_numbers`)."""
+    """Instance ids, shape ([Z,] Y, X); -1 where they do not count, below -1 classes
+    beside the objects (`stuff_numbers`)."""
     diameter_px: float
     """Median object diameter; 0 without objects."""
     source: str = ""
     """What it came from: planes of one source never part company in a split."""
+    z_aspect: float | None = None
+    """Distance of planes over that of pixels; None if it is not known."""
 
     @property
-    def shape(self) -> tuple[int, int]:
-        """Rows and columns."""
-        rows, columns = self.labels.shape
-        return rows, columns
+    def shape(self) -> tuple[int, ...]:
+        """([Planes,] rows, columns)."""
+        return self.labels.shape
 
     @property
     def channels(self) -> int:
@@ -118,12 +123,14 @@ class TrainingPair:
         return self.image.nbytes + self.labels.nbytes
 
     def read(self, window: Window) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-        """Image (C, rows, columns) and ids (rows, columns) of a window."""
+        """Image (C, ...) and ids of a window."""
         return self.image[(slice(None), *window)], self.labels[window]
 
 
 def areas_of(labels: NDArray[np.integer]) -> NDArray[np.intp]:
-    """Areas (pixels) of the objects of a plane."""
+    """Areas (pixels) of the objects of a plane, or of all planes of a volume."""
+    if labels.ndim == 3:
+        return np.concatenate([areas_of(plane) for plane in labels])
     positive = labels[labels > 0]
     if not positive.size:
         return np.zeros(0, np.intp)
@@ -136,7 +143,7 @@ def diameter_of(areas: NDArray[np.intp]) -> float:
 
 
 def median_diameter(labels: NDArray[np.integer]) -> float:
-    """Median equivalent diameter (px) of the objects of a plane; 0 without any."""
+    """Median equivalent diameter (px) of the objects within planes; 0 without any."""
     return diameter_of(areas_of(labels))
 
 
@@ -154,9 +161,10 @@ def memory_report(planes: Sequence[TrainingPlane]) -> str:
     held = [plane for plane in planes if isinstance(plane, TrainingPair)]
     lazy = len(planes) - len(held)
     size = sum(pair.nbytes for pair in held) / 2**20
+    kind = "volumes" if any(len(plane.shape) == 3 for plane in planes) else "planes"
     parts = []
     if held:
-        parts.append(f"{len(held)} planes in memory ({size:.0f} MB)")
+        parts.append(f"{len(held)} {kind} in memory ({size:.0f} MB)")
     if lazy:
-        parts.append(f"{lazy} planes read patch by patch")
+        parts.append(f"{lazy} {kind} read patch by patch")
     return ", ".join(parts) or "no planes"

@@ -30,6 +30,8 @@ class TrainParams:
     border weights are not looked at."""
     arguments: dict[str, Any] | None = None
     """Arguments of the architecture; None takes its defaults, or those of `init`."""
+    ndim: int = 2
+    """2 learns from planes, 3 from volumes; with `init`, what that has counts."""
     init: Path | None = None
     """Checkpoint to start from."""
     target: Target = "interior-border"
@@ -48,6 +50,8 @@ class TrainParams:
     """Patches in a step."""
     patch_px: int = 160
     """Side (pixels) of a patch."""
+    patch_planes: int = 16
+    """Planes of a patch of volumes."""
     optimiser: Optimiser = "adamw"
     """AdamW, or plain gradient descent with momentum (the U-Net paper)."""
     learning_rate: float = 2e-3

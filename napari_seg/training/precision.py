@@ -16,7 +16,8 @@ def half_type(device: str, network: nn.Module | None = None) -> torch.dtype | No
     network : nn.Module, optional
         To be trained. On a CPU one with dilated convolutions gets no half precision:
         their backward pass (oneDNN in torch 2.14, bfloat16, channels last) reads beyond
-        its memory for some numbers of channels, and ends the process.
+        its memory for some numbers of channels, and ends the process. Nor does one
+        with convolutions of volumes: they are no faster in it.
 
     Returns
     -------
@@ -27,7 +28,7 @@ def half_type(device: str, network: nn.Module | None = None) -> torch.dtype | No
     kind = torch.device(device).type
     if kind == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported() else None
-    if kind == "cpu" and network is not None and _is_dilated(network):
+    if kind == "cpu" and network is not None and _is_slow(network):
         return None
     if kind == "cpu" and torch.ops.mkldnn._is_mkldnn_bf16_supported():
         # Emulated on older CPUs, where it is slower than float32.
@@ -36,13 +37,12 @@ def half_type(device: str, network: nn.Module | None = None) -> torch.dtype | No
     return None
 
 
-def _is_dilated(network: nn.Module) -> bool:
-    """Whether a network has dilated convolutions, or says so (`dilates`)."""
+def _is_slow(network: nn.Module) -> bool:
+    """Whether it has convolutions of volumes or dilated ones, or `dilates`."""
     if getattr(network, "dilates", False):
         return True
-    convolutions = nn.Conv2d | nn.Conv3d
     return any(
-        max(layer.dilation) > 1
+        isinstance(layer, nn.Conv3d) or max(layer.dilation) > 1
         for layer in network.modules()
-        if isinstance(layer, convolutions)
+        if isinstance(layer, nn.Conv2d | nn.Conv3d)
     )

@@ -11,6 +11,7 @@ import torch
 from torch.utils.data import Dataset
 
 from napari_seg.errors import DatasetError
+from napari_seg.imaging.tiling import mirror_index
 from napari_seg.training.augmentation import (
     fold,
     sampling_grid,
@@ -92,19 +93,21 @@ class PatchDataset(Dataset[Patch]):
         return self.length
 
     def __getitem__(self, index: int) -> Patch:
-        """Patch `index`: image (C, Y, X), classes (Y, X), weights (Y, X)."""
+        """Patch `index`: image (C, [Z,] Y, X), classes and weights ([Z,] Y, X)."""
         params = self.params
         rng = np.random.default_rng((params.seed, index, self.stream))
         pair = self.pairs[rng.choice(len(self.pairs), p=self.chances)]
         scale = pair.diameter_px / self.diameter_px
+        *planes, y, x = _centre(pair, rng)
         grid = sampling_grid(
             (params.patch_px, params.patch_px),
-            _centre(pair, rng),
+            (y, x),
             params.augmentation,
             rng,
             scale=scale,
         )
-        image, labels = _read_warped(pair, grid, scale)
+        slab = _slab(planes[0], params, pair.shape[0], rng) if planes else None
+        image, labels = _read_warped(pair, grid, scale, slab)
         image = vary_intensity(image, params.augmentation, rng)
         classes, weights = self.objective.targets(labels)
         if self.class_weights is not None:
@@ -161,22 +164,47 @@ def _chances(
     return result
 
 
+def _slab(
+    z: float, params: TrainParams, depth: int, rng: np.random.Generator
+) -> NDArray[np.intp]:
+    """Draw the planes of a patch: neighbours of one, perhaps upside down.
+
+    Few planes are mirrored; of many a patch sees only true ones.
+    """
+    count = params.patch_planes
+    if depth > count:
+        first = round(z) - int(rng.integers(count))
+        first = min(max(first, 0), depth - count)
+    else:
+        first = -int(rng.integers(count - depth + 1))
+    index = mirror_index(first, first + count, depth)
+    return index[::-1] if params.augmentation.rotate and rng.random() < 0.5 else index
+
+
 def _read_warped(
-    pair: TrainingPlane, grid: NDArray[np.float32], scale: float
+    pair: TrainingPlane,
+    grid: NDArray[np.float32],
+    scale: float,
+    planes: NDArray[np.intp] | None = None,
 ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-    """Read only the box that the grid looks at, and warp it."""
-    grid = fold(grid, pair.shape)
+    """Read only the box that the grid looks at, and warp it; planes one by one."""
+    grid = fold(grid, pair.shape[-2:])
     low = np.floor(grid.min(axis=(1, 2))).astype(int)
     high = np.ceil(grid.max(axis=(1, 2))).astype(int) + 1
-    window = (slice(low[0], high[0]), slice(low[1], high[1]))
+    window = tuple(map(slice, low, high))
+    if planes is not None:
+        window = (slice(int(planes.min()), int(planes.max()) + 1), *window)
     image, labels = pair.read(window)
     grid = grid - low[:, None, None].astype(np.float32)
     if scale > COARSE and not isinstance(pair, TrainingPair):
         image, labels = resize_pair(image, labels, 1 / scale)
         size = np.subtract(high, low)
-        zoom = np.array(labels.shape, np.float32) / size.astype(np.float32)
+        zoom = np.array(labels.shape[-2:], np.float32) / size.astype(np.float32)
         grid = (grid + 0.5) * zoom[:, None, None] - 0.5
-    return warp(image, labels, grid)
+    if planes is None:
+        return warp(image, labels, grid)
+    each = [warp(image[:, z], labels[z], grid) for z in planes - planes.min()]
+    return np.stack([one for one, _ in each], 1), np.stack([ids for _, ids in each])
 
 
 def _near_size(pair: TrainingPlane, diameter_px: float) -> TrainingPlane:
@@ -189,11 +217,10 @@ def _near_size(pair: TrainingPlane, diameter_px: float) -> TrainingPlane:
     return replace(pair, image=image, labels=labels, diameter_px=diameter)
 
 
-def _centre(pair: TrainingPlane, rng: np.random.Generator) -> tuple[float, float]:
+def _centre(pair: TrainingPlane, rng: np.random.Generator) -> tuple[float, ...]:
     spots = pair.spots
     on_object = rng.random() < OBJECT_SHARE
     places = spots.objects if on_object else spots.background
     if not len(places):
         places = spots.objects if len(spots.objects) else spots.background
-    y, x = places[rng.integers(len(places))]
-    return float(y), float(x)
+    return tuple(map(float, places[rng.integers(len(places))]))

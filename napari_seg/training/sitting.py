@@ -14,6 +14,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from napari_seg.errors import DeviceError
 from napari_seg.inference.device import choose_device, is_out_of_memory
+from napari_seg.models.averaged import FAST_LAYOUTS
 from napari_seg.models.checkpoint import Checkpoint, save_checkpoint
 from napari_seg.training.describe import with_scores
 from napari_seg.training.objectives import make_objective
@@ -71,8 +72,7 @@ class Sitting:
         self.teacher = teacher
         if teacher is not None:
             teacher.network.to(self.device)
-        if card.ndim == 2:
-            self.network.to(memory_format=torch.channels_last)
+        self.network.to(memory_format=FAST_LAYOUTS[card.ndim])
         self.average = AveragedModel(
             self.network,
             avg_fn=running_average(params.average_decay),

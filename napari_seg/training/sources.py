@@ -27,6 +27,7 @@ from napari_seg.training.pairs import (
     dense_ids,
     median_diameter,
 )
+from napari_seg.training.volumes import iter_volumes
 from napari_seg.types import Progress
 
 if TYPE_CHECKING:
@@ -59,6 +60,8 @@ class ArraySource:
     """Files it was read from, for messages."""
     semantic: Any = None
     """Values of classes beside the objects, in the shape of the labels."""
+    spacing: tuple[float, ...] | None = None
+    """Distance between pixels along each of Z, Y, X the image has; None if unknown."""
 
     @property
     def key(self) -> str:
@@ -104,6 +107,7 @@ class FileSource:
             self.for_validation,
             f"{self.labels} and {self.image}",
             None if self.semantic is None else read_image(self.semantic).array,
+            image.spacing,
         )
 
 
@@ -120,6 +124,8 @@ class Reading:
     """Percentiles that become 0 and 1."""
     stuff: tuple[StuffClass, ...] = ()
     """Classes beside the objects."""
+    volumes: bool = False
+    """Whether frames of stacks are learnt from as a whole, and not plane by plane."""
     in_memory_bytes: int = IN_MEMORY_BYTES
     """Larger sources are read patch by patch."""
 
@@ -137,7 +143,7 @@ def iter_read(
     Returns
     -------
     list of TrainingPlane
-        Stacks give one a plane; planes in which nothing counts are left out.
+        Stacks give one a plane, or one a frame; where nothing counts it is left out.
 
     Raises
     ------
@@ -194,6 +200,10 @@ def _planes(source: ArraySource, reading: Reading) -> Iterator[TrainingPlane | N
     lazy = 4 * (channels + 1) * int(np.prod(shape)) > reading.in_memory_bytes
     whole = (slice(0, reader.plane_shape[0]), slice(0, reader.plane_shape[1]))
     group = source.key
+    if reading.volumes:
+        name, spacing = source.name, source.spacing
+        yield from iter_volumes(name, group, reader, labels, spacing, lazy=lazy)
+        return
     count = int(np.prod(shape)) // (whole[0].stop * whole[1].stop)
     for number, plane in enumerate(iter_planes(labels.axes, shape)):
         reader.range_of(plane.t)  # now, not in whichever thread reads first

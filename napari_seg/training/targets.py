@@ -37,7 +37,10 @@ def object_classes(target: str) -> tuple[str, ...]:
 
 
 def interior_border_map(
-    labels: NDArray[np.integer], *, border_px: float = 2.0
+    labels: NDArray[np.integer],
+    *,
+    border_px: float = 2.0,
+    spacing: tuple[float, ...] | None = None,
 ) -> NDArray[np.int64]:
     """Class of every pixel: background 0, interior 1, border 2.
 
@@ -48,6 +51,9 @@ def interior_border_map(
     border_px : float
         Thickness of the rim inside each object. Objects too thin for it keep their
         inner half as interior, so that none is without a seed.
+    spacing : tuple of float, optional
+        Distance between pixels along each axis in pixels, by default 1. Where planes
+        are farther apart than the rim is thick, none lies across them.
 
     Returns
     -------
@@ -58,7 +64,8 @@ def interior_border_map(
     With the rim inside the objects, touching cells are parted by two rims, and the
     object is the union of both classes. The image's edge is no border.
     """
-    depth = edt.edt(np.ascontiguousarray(labels, np.int32))
+    steps = spacing or (1.0,) * labels.ndim
+    depth = edt.edt(np.ascontiguousarray(labels, np.int32), anisotropy=steps)
     # A pixel's depth is its distance to the nearest pixel of something else; the
     # outermost pixels have 1.
     deepest = np.zeros(int(labels.max(initial=0)) + 1, np.float32)

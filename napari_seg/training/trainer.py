@@ -94,10 +94,12 @@ def iter_train(
     keep = start is not None and not params.adapt_channels
     channels = start.card.in_channels if start is not None and keep else None
     sources = find_sources(dataset)
-    planes = yield from iter_read(sources, Reading(channels, norm, params.stuff))
+    ndim = start.card.ndim if start else params.ndim
+    reading = Reading(channels, norm, params.stuff, volumes=ndim == 3)
+    planes = yield from iter_read(sources, reading)
     split = split_planes(planes, marked_sides(sources), seed=params.seed)
     rehearsal: list[TrainingPlane] = []
-    if start is not None and params.rehearse:
+    if start is not None and params.rehearse and ndim == 2:  # samples are planes
         rehearsal = yield from iter_read_rehearsal(start, params)
     count = len(sources)
     yield Progress("load", count, count, message=memory_report(planes))

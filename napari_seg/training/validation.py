@@ -89,7 +89,7 @@ def iter_validate(
         found = yield from _as_stage(job, "validate", number, len(pairs))
         scores.append(_score_known(found.labels, pair.labels))
         if picture is None or (not picture.truth.any() and pair.labels.any()):
-            picture = Picture(pair.name, pair.image, found.labels, pair.labels)
+            picture = _picture(pair, found.labels)
         yield Progress("validate", number + 1, len(pairs))
     if picture is None:
         raise DatasetError("There is nothing to validate on", "no images")
@@ -173,6 +173,8 @@ def _score_known(found: NDArray[np.int32], truth: NDArray[np.int32]) -> Metrics:
 
 def _choices(card: Card) -> list[Choice]:
     disc = np.pi / 4 * card.object_diameter_px**2
+    if card.ndim == 3:  # a ball, 2/3 of the cylinder around it
+        disc *= max(2 / 3 * card.object_diameter_px / (card.z_step_px or 1.0), 1.0)
     areas = [share * disc for share in SMALLEST_SHARES]
     seeds = SCORES if card.finds_objects else SEED_THRESHOLDS
     choices = list(product(THRESHOLDS, seeds, areas))
@@ -192,7 +194,7 @@ def _iter_segment(
 ) -> Generator[Progress, None, Segmentation]:
     card = checkpoint.card
     params = SegmentParams(
-        axes="CYX",
+        axes="CZYX" if pair.labels.ndim == 3 else "CYX",
         device=device,
         channel=0 if card.in_channels == 1 else None,
         diameter_px=pair.diameter_px or card.object_diameter_px,
@@ -228,14 +230,23 @@ def _crop(plane: TrainingPlane, card: Card) -> TrainingPair:
     zoom = card.object_diameter_px / plane.diameter_px if plane.diameter_px else 1.0
     side = max(int(LARGEST_PX / zoom), 1)
     objects = plane.spots.objects
-    window = []
-    for axis, length in enumerate(plane.shape):
+    window = [slice(0, length) for length in plane.shape[:-2]]
+    objects = objects[:, -2:]
+    for axis, length in enumerate(plane.shape[-2:]):
         # The corner, unless there is nothing to see.
         start = 0
         if len(objects) and not (objects < side).all(axis=1).any():
             middle = int(objects[len(objects) // 2][axis])
             start = min(max(middle - side // 2, 0), max(length - side, 0))
         window.append(slice(start, min(start + side, length)))
-    image, labels = plane.read((window[0], window[1]))
+    image, labels = plane.read(tuple(window))
     truth = without_stuff(labels)  # only objects are scored
     return TrainingPair(plane.name, image, truth, plane.diameter_px, plane.source)
+
+
+def _picture(pair: TrainingPair, found: NDArray[np.int32]) -> Picture:
+    """Show a plane, or that plane of a volume with the most objects."""
+    if pair.labels.ndim == 2:
+        return Picture(pair.name, pair.image, found, pair.labels)
+    z = int(np.argmax((pair.labels > 0).sum(axis=(1, 2))))
+    return Picture(pair.name, pair.image[:, z], found[z], pair.labels[z])

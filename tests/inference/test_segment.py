@@ -14,7 +14,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from napari_seg.errors import AxesError, CheckpointError, ImageError
+from napari_seg.errors import AxesError, ImageError
 from napari_seg.imaging.instances import InstanceParams
 from napari_seg.inference.segment import (
     Segmentation,
@@ -299,12 +299,6 @@ def test_senseless_parameters_are_refused_before_any_work(
     with pytest.raises(error, match=message):
         segment(np.zeros((20, 20)), brightness, **fields)
     assert brightness.network.sizes == []
-
-
-def test_volumetric_models_are_refused(brightness: Checkpoint) -> None:
-    model = replace(brightness, card=replace(brightness.card, ndim=3))
-    with pytest.raises(CheckpointError, match="volumes"):
-        segment(np.zeros((20, 20)), model)
 
 
 def test_memory_does_not_grow_with_the_number_of_planes(

@@ -229,3 +229,53 @@ def test_dropout_is_at_the_end_of_the_contracting_path():
     # The first block's output reaches the second whole; the second's is dropped.
     assert seen[1].any()
     assert not seen[2].any()
+
+
+@pytest.mark.parametrize("upsampling", ["transposed", "resize-conv"])
+@pytest.mark.parametrize("flat", [0, 1, 2])
+def test_flat_levels_leave_planes_alone(flat, upsampling):
+    torch.manual_seed(0)
+    network = UNet(
+        1,
+        2,
+        ndim=3,
+        channels=(2, 3, 4),
+        padding="same",
+        upsampling=upsampling,
+        flat_levels=flat,
+    ).eval()
+    assert (network.z_divisor, network.divisor) == (2 ** (2 - flat), 4)
+    image = torch.rand(1, 1, 5, 13, 16)
+    whole = network(image)["out"]
+    assert whole.shape == (1, 2, 5, 13, 16)
+    window = (slice(1, 4), slice(2, 9), slice(5, 16))
+    part = network(image, keep=window)["out"]
+    assert torch.allclose(part, whole[(..., *window)], atol=1e-5)
+
+
+def test_with_all_levels_flat_and_no_3d_kernels_planes_are_strangers():
+    torch.manual_seed(0)
+    network = UNet(1, 2, ndim=3, channels=(2, 3), padding="same", flat_levels=1).eval()
+    with torch.no_grad():
+        for module in network.modules():
+            if isinstance(module, torch.nn.Conv3d) and module.kernel_size[0] == 3:
+                module.weight[:, :, [0, 2]] = 0
+    image = torch.rand(1, 1, 4, 8, 8)
+    changed = image.clone()
+    changed[:, :, 0] += 1
+    before, after = network(image)["out"], network(changed)["out"]
+    assert torch.allclose(before[:, :, 1:], after[:, :, 1:])
+    assert not torch.allclose(before[:, :, 0], after[:, :, 0])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"ndim": 2, "padding": "same"},
+        {"ndim": 3, "padding": "valid"},
+        {"ndim": 3, "padding": "same", "flat_levels": 3},
+    ],
+)
+def test_impossible_flat_levels_are_refused(options):
+    with pytest.raises(ValueError, match="flat_levels must be"):
+        UNet(1, 2, channels=(2, 3, 4), **({"flat_levels": 1} | options))

@@ -10,7 +10,7 @@ kernel, and a resize-convolution learns one after nearest interpolation (Odena e
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal, get_args
 
 from torch import Tensor, nn
@@ -28,6 +28,8 @@ Upsampling = Literal[
     "resize-conv",
 ]
 """Ways to enlarge a map."""
+Factor = int | Sequence[int]
+"""How much finer, along all axes or along each."""
 _INTERPOLATION = {
     ("nearest", 2): "nearest",
     ("nearest", 3): "nearest",
@@ -42,7 +44,7 @@ def build_upsampler(
     in_channels: int,
     out_channels: int,
     *,
-    factor: int = 2,
+    factor: Factor = 2,
     ndim: int = 2,
     kernel_px: int | None = None,
     padding: Padding = "same",
@@ -57,8 +59,8 @@ def build_upsampler(
     in_channels, out_channels : int
         Channels. Where they differ, a 1x1 convolution changes them, unless the mode
         has a convolution of its own.
-    factor : int
-        How much finer the result is.
+    factor : int or sequence of int
+        How much finer the result is, along each axis if they differ.
     ndim : {2, 3}
         Spatial dimensions; bicubic and max-unpooling have two.
     kernel_px : int, optional
@@ -76,11 +78,14 @@ def build_upsampler(
         convolution. Max-unpooling also takes the switches, see `Unpool`.
     """
     check_mode(mode, ndim)
-    if mode == "transposed":
+    layer: Callable[..., nn.Module] = CONV_TRANSPOSE[ndim]
+    if mode == "transposed" and not isinstance(factor, int):
+        return layer(in_channels, out_channels, factor, stride=factor, bias=bias)
+    if mode == "transposed" and isinstance(factor, int):
         side = kernel_px or factor
         warn_of_checkerboard(side, factor)
         extra = side - factor
-        return CONV_TRANSPOSE[ndim](
+        return layer(
             in_channels,
             out_channels,
             side,
@@ -91,7 +96,7 @@ def build_upsampler(
         )
     if mode == "resize-conv":
         return ResizeConv(in_channels, out_channels, factor, ndim, padding)
-    if mode == "max-unpool":
+    if mode == "max-unpool" and isinstance(factor, int):
         return Unpool(in_channels, out_channels, factor)
     return Enlarge(mode, in_channels, out_channels, factor, ndim)
 
@@ -100,7 +105,7 @@ class Enlarge(nn.Module):
     """Interpolation or a bed of nails, after a 1x1 convolution if channels change."""
 
     def __init__(
-        self, mode: str, in_channels: int, out_channels: int, factor: int, ndim: int
+        self, mode: str, in_channels: int, out_channels: int, factor: Factor, ndim: int
     ) -> None:
         super().__init__()
         self.mode, self.factor = mode, factor
@@ -124,7 +129,7 @@ class ResizeConv(nn.Module):
         self,
         in_channels: int,
         out_channels: int,
-        factor: int,
+        factor: Factor,
         ndim: int,
         padding: Padding,
     ) -> None:
@@ -160,7 +165,7 @@ def _pointwise(in_channels: int, out_channels: int, ndim: int) -> nn.Module:
     return CONV[ndim](in_channels, out_channels, kernel_size=1)
 
 
-def enlarge(x: Tensor, mode: str, factor: int) -> Tensor:
+def enlarge(x: Tensor, mode: str, factor: Factor) -> Tensor:
     """Enlarge (N, C, *spatial) by a whole factor without weights.
 
     Parameters
@@ -169,22 +174,25 @@ def enlarge(x: Tensor, mode: str, factor: int) -> Tensor:
     mode : {"nearest", "bilinear", "bicubic", "bed-of-nails"}
         The bed of nails puts each value in the first pixel of its cell, among zeros.
         Bicubic has torch's constant a = -0.75.
-    factor : int
+    factor : int or sequence of int
     """
     ndim = x.ndim - 2
     check_mode(mode, ndim)
+    steps = (factor,) * ndim if isinstance(factor, int) else tuple(factor)
     if mode == "bed-of-nails":
-        cell = x.new_zeros((x.shape[1], 1, factor**ndim))
-        cell[..., 0] = 1
-        cell = cell.view(-1, 1, *(factor,) * ndim)
+        cell = x.new_zeros((x.shape[1], 1, *steps))
+        cell.flatten(2)[..., 0] = 1
         spread = (
             functional.conv_transpose2d if ndim == 2 else functional.conv_transpose3d
         )
-        return spread(x, cell, stride=factor, groups=x.shape[1])
+        return spread(x, cell, stride=steps, groups=x.shape[1])
     interpolation = _INTERPOLATION[mode, ndim]
     corners = None if mode == "nearest" else False
     return functional.interpolate(
-        x, scale_factor=float(factor), mode=interpolation, align_corners=corners
+        x,
+        scale_factor=[float(step) for step in steps],
+        mode=interpolation,
+        align_corners=corners,
     )
 
 

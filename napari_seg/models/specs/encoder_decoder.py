@@ -94,6 +94,7 @@ SPECS = (
             "padding": "same",
             "norm": "batch",
         },
+        volume_arguments={"channels": (16, 32, 64, 128), "flat_levels": 1},
         reference=Reference(31_030_658, "figure 1 of the paper, counted by hand", 1, 2),
         ndims=(2, 3),
     ),

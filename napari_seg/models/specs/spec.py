@@ -51,6 +51,8 @@ class Architecture:
     training_arguments: dict[str, Any]
     """Arguments for training from scratch where the caller gives none: slim enough for
     a processor."""
+    volume_arguments: dict[str, Any] = field(default_factory=dict)
+    """Those that are different in three dimensions."""
     reference: Reference | None = None
     """The published network; None where there is none of just this form."""
     ndims: tuple[int, ...] = (2,)
