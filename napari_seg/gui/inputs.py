@@ -114,7 +114,7 @@ def find_problems(
         problems["image"] = f"The image is empty (shape {tuple(shape)})."
     elif reason := _axes_problem(layer, settings.axes):
         problems["axes"] = reason
-    if reason := _model_problem(settings.model, models):
+    if reason := _model_problem(settings, models):
         problems["model"] = reason
     if layer is not None and (reason := _scope_problem(viewer, layer, settings)):
         problems["scope"] = reason
@@ -132,13 +132,19 @@ def _axes_problem(layer: Image, axes: str) -> str:
     return ""
 
 
-def _model_problem(name: str, models: Sequence[ModelEntry]) -> str:
+def _model_problem(settings: SegmentSettings, models: Sequence[ModelEntry]) -> str:
     if not models:
         return "No model is installed."
-    for entry in models:
-        if entry.name == name:
-            return "" if entry.card is not None else entry.summary
-    return f"There is no model named {name!r}."
+    entry = next((e for e in models if e.name == settings.model), None)
+    if entry is None:
+        return f"There is no model named {settings.model!r}."
+    if entry.card is None:
+        return entry.summary
+    if entry.card.ndim == 3 and "Z" not in settings.axes:
+        return "This model segments volumes, and the image has no Z axis."
+    if entry.card.ndim == 3 and settings.scope is not Scope.IMAGE:
+        return "This model segments volumes: choose the whole image as region."
+    return ""
 
 
 def _scope_problem(viewer: ViewerModel, layer: Image, settings: SegmentSettings) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from qtpy.QtCore import QRectF
@@ -56,11 +58,13 @@ def test_networks_are_offered_only_where_nothing_is_started_from(form):
 def test_only_settings_with_an_effect_are_offered(form):
     panel = form._panel
     assert {"rehearse", "freeze_norm", "w0"} <= shown(form, "offered")
+    assert "volumes" not in shown(form, "offered")
     panel.start_from_requested.emit(SCRATCH)
     assert "w0" in shown(form, "offered")
     assert not {"rehearse", "freeze_norm"} & shown(form, "offered")
+    assert "volumes" in shown(form, "offered")
     panel.network_requested.emit("maskrcnn")
-    assert not {"w0", "sigma_px"} & shown(form, "offered")
+    assert not {"w0", "sigma_px", "volumes"} & shown(form, "offered")
     assert {"minutes", "batch"} <= shown(form, "offered")
 
 
@@ -76,6 +80,16 @@ def test_the_choice_reaches_the_core_and_the_next_session(form):
     other.set_models(FakeTrainEngine().list_models())
     other.take(form.record())
     assert other.settings.architecture == "bisenet"
+
+
+def test_volumes_are_learnt_only_by_networks_that_can(form):
+    panel = form._panel
+    panel.advanced_requested.emit(replace(form.settings.advanced, volumes=True))
+    assert form.params(resume=False).ndim == 2  # goes on as the model it starts from
+    form.settings.start = SCRATCH
+    assert form.params(resume=False).ndim == 3
+    form.settings.architecture = "segnet"
+    assert form.params(resume=False).ndim == 2
 
 
 @pytest.mark.gui

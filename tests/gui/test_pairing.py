@@ -110,6 +110,16 @@ def test_labels_that_repeat_along_the_channels_are_read_once():
     assert first.image.shape == (2, Y, X)
 
 
+def test_the_scale_of_the_layer_is_the_distance_of_its_planes():
+    viewer = ViewerModel()
+    viewer.add_image(pixels(4, Y, X), name="cells", scale=(2, 0.5, 0.5))
+    layer = viewer.add_labels(ids(4, Y, X), scale=(2, 0.5, 0.5))
+    assert pair_layer(layer, [viewer.layers["cells"]]).source().spacing == (2, 0.5, 0.5)
+    plain = viewer.add_labels(ids(Y, X))
+    viewer.add_image(pixels(Y, X), name="flat")
+    assert pair_layer(plain, [viewer.layers["flat"]]).source().spacing is None
+
+
 def test_pyramids_are_read_at_full_resolution():
     image = pixels(2 * Y, 2 * X)
     viewer = ViewerModel()

@@ -59,6 +59,7 @@ _ADVANCED_LABELS = {
     "elastic_px": "Elastic (px)",
     "batch": "Batch",
     "patch_px": "Patch (px)",
+    "volumes": "",
     "validate_every": "Score every",
 }
 _FOLDER_TIP = (
@@ -134,6 +135,7 @@ class TrainPanel(QWidget):
             captions={
                 "rehearse": "Rehearse samples",
                 "freeze_norm": "Freeze batch norm",
+                "volumes": "Whole stacks (3D)",
             },
             on_change=lambda value: self.advanced_requested.emit(value),
         )

@@ -18,6 +18,7 @@ from napari_seg.gui.training.settings import (
     ADVANCED_RANGES,
     FROM_A_MODEL,
     OF_PIXELS,
+    OF_VOLUMES,
     PRESETS,
     SCRATCH,
     TrainAdvanced,
@@ -173,6 +174,8 @@ class TrainForm:
         offered = {field.name for field in fields(TrainAdvanced)}
         if is_new:
             offered -= FROM_A_MODEL
+        if not is_new or 3 not in ARCHITECTURES[self.settings.architecture].ndims:
+            offered -= OF_VOLUMES
         if self._is_detector():
             offered -= OF_PIXELS
         self._panel.set_offered(offered)

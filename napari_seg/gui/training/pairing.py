@@ -40,6 +40,8 @@ class LayerPair:
         The part that both have.
     axes : str
         Of the image part, letters of TCZYX.
+    spacing : tuple of float or None
+        Distance between pixels along Z, Y, X; None if the layer does not say.
     """
 
     name: str
@@ -49,6 +51,7 @@ class LayerPair:
     image_index: Index
     labels_index: Index
     axes: str
+    spacing: tuple[float, ...] | None = None
 
     @property
     def plane_axes(self) -> tuple[int, ...]:
@@ -88,6 +91,7 @@ class LayerPair:
             # Labels of one image never part company, whatever layer they are in.
             group=f"layer {self.image_name}",
             origin=f"labels layer {self.name!r} and image layer {self.image_name!r}",
+            spacing=self.spacing,
         )
 
 
@@ -154,7 +158,14 @@ def _pair(labels: Labels, image: Image) -> LayerPair:
             grid[places[axis].axis] if axis in places else "C"
             for axis in range(len(data.shape))
         ),
+        _spacing(labels, {letters[axis]: axis for axis in kept}),
     )
+
+
+def _spacing(labels: Labels, axes: dict[str, int]) -> tuple[float, ...] | None:
+    """Return the scale along Z, Y, X, unless it is napari's default."""
+    scale = tuple(float(labels.scale[axes[a]]) for a in "ZYX" if a in axes)
+    return None if set(scale) == {1.0} else scale
 
 
 def _owners(places: dict[int, Placement]) -> set[int]:

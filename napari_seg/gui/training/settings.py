@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from napari_seg.models.registry import ARCHITECTURES
 from napari_seg.training.params import SAMPLES, TrainParams
 
 SCRATCH = ""
@@ -90,6 +91,9 @@ class TrainAdvanced:
     """Patches in a step. Fewer need less memory."""
     patch_px: int = 128
     """Side of a patch, in pixels of the network. Smaller ones need less memory."""
+    volumes: bool = False
+    """Learn stacks as volumes: objects are then found in three dimensions, and not
+    plane by plane. Takes longer, and needs objects that are correct in all planes."""
     validate_every: int = 50
     """Steps after which the model is scored; the best one is kept."""
 
@@ -114,6 +118,8 @@ class TrainAdvanced:
 
 FROM_A_MODEL = frozenset({"rehearse", "freeze_norm"})
 """Advanced settings without effect on a training from scratch."""
+OF_VOLUMES = frozenset({"volumes"})
+"""Those that only a new network with three dimensions can follow."""
 OF_PIXELS = frozenset({"w0", "sigma_px"})
 """Those without effect on a network that finds objects."""
 
@@ -160,10 +166,12 @@ class TrainSettings:
         """
         base, own = _preset(self.preset, self.start), self.advanced
         has_start = self.start != SCRATCH
+        can_volumes = 3 in ARCHITECTURES[self.architecture].ndims
         return replace(
             base,
             name=self.name,
             architecture=self.architecture,
+            ndim=3 if own.volumes and not has_start and can_volumes else 2,
             minutes=own.minutes or None,
             steps=own.steps or None,
             learning_rate=own.learning_rate,
