@@ -9,6 +9,7 @@ import typer
 
 from napari_seg.cli.annotators import compare_annotators, read_both
 from napari_seg.cli.output import emit_json, say, warn
+from napari_seg.cli.panoptic import score_classes
 from napari_seg.errors import DatasetError, NapariSegError
 
 if TYPE_CHECKING:
@@ -33,6 +34,18 @@ SHOWN = {
 def evaluate(
     predicted: Annotated[Path, typer.Argument(help="Labels, or a folder of them.")],
     truth: Annotated[Path, typer.Argument(help="True labels, or a folder of them.")],
+    stuff: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=VALUE",
+            help="Also score classes beside the objects, in the model's order: their "
+            "pixels in the true class maps. Takes what `segment --classes` wrote.",
+        ),
+    ] = None,
+    semantic: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the true class maps (semantic/ beside TRUTH)."),
+    ] = None,
     agreement: Annotated[
         bool,
         typer.Option(
@@ -46,7 +59,8 @@ def evaluate(
 ) -> None:
     """Score predicted labels against the truth; folders are paired by file stem.
 
-    Objects are pooled over images: AP is TP / (TP + FP + FN).
+    Objects are pooled over images: AP is TP / (TP + FP + FN). With --stuff the classes
+    of all pixels are scored as well, and objects and classes as one panoptic result.
     """
     from napari_seg.imaging.metrics import pool
 
@@ -55,6 +69,11 @@ def evaluate(
         return
 
     pairs, problems = _pair(predicted, truth)
+    if stuff:
+        folder = semantic or truth.parent / "semantic"
+        score_classes(pairs, problems, stuff, folder, as_json=as_json)
+        return
+
     scores: dict[str, Metrics] = {}
     for stem, (ours, theirs) in pairs.items():
         try:

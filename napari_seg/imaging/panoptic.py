@@ -5,7 +5,7 @@ Kirillov et al. 2019, Panoptic Segmentation, arXiv:1801.00868.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -143,6 +143,22 @@ def mean_quality(qualities: dict[int, PanopticQuality]) -> PanopticQuality:
         sum(q.n_extra for q in there),
         sum(q.n_missed for q in there),
     )
+
+
+def pool_quality(
+    images: Sequence[dict[int, PanopticQuality]],
+) -> dict[int, PanopticQuality]:
+    """Score each class over several images, segments pooled as if of one."""
+    pooled = {}
+    for number in dict.fromkeys(n for image in images for n in image):
+        each = [image[number] for image in images if number in image]
+        pooled[number] = _quality(
+            sum(quality.sq * quality.n_matched for quality in each),
+            sum(quality.n_matched for quality in each),
+            sum(quality.n_extra for quality in each),
+            sum(quality.n_missed for quality in each),
+        )
+    return pooled
 
 
 @dataclass(frozen=True)
