@@ -1,13 +1,15 @@
 """Write table and pictures of "Which model?": ``python -m docs.make_network_table``.
 
-Sizes are counted here, scores and speed are those of ``benchmarks/family.py``, where it
-has written them. The same facts go to ``resources/networks.json``, for the Train panel.
+Sizes are counted here. Scores and speed are those of ``benchmarks/family.py``: give the
+folder of its ``--cache`` to take over new ones. They are kept in
+``resources/networks.json``, for the Train panel and for ``napari-seg models``.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,32 +18,39 @@ from napari_seg.models.registry import ARCHITECTURES, build_network
 ROOT = Path(__file__).parents[1]
 PAGE = Path(__file__).parent / "which-model.md"
 PICTURES = Path(__file__).parent / "images" / "networks"
-MEASURED = ROOT / "benchmarks" / "family.json"
 FACTS = ROOT / "resources" / "networks.json"
 START, END = "<!-- networks -->\n", "<!-- /networks -->"
 COLUMNS = {
-    "ap_0.50": ("AP@0.5", "{:.3f}"),
-    "mean_iou": ("mean IoU", "{:.3f}"),
-    "boundary_f": ("boundary F", "{:.3f}"),
-    "megapixels_per_s": ("Mpx/s", "{:.2f}"),
-    "memory_gb": ("memory, GB", "{:.1f}"),
+    "AP@0.5": "{:.3f}",
+    "mean IoU": "{:.3f}",
+    "boundary F": "{:.3f}",
+    "Mpx/s": "{:.2f}",
+    "training MB": "{:.0f}",
 }
-"""Keys of the measurements, with title and format."""
+"""Columns of the benchmark, and their format."""
 UNKNOWN = "-"
 CHANNELS, CLASSES = 1, 3
 """Of the networks counted: background, interior and border in a grey image."""
 
 
-def facts() -> dict[str, dict[str, Any]]:
-    """Return what was counted and measured, by name."""
-    measured = {}
-    if MEASURED.is_file():
-        measured = json.loads(MEASURED.read_text(encoding="utf-8"))
-    return {
-        name: {"parameters": count_parameters(name)}
-        | {key: measured[name][key] for key in COLUMNS if key in measured.get(name, {})}
-        for name in sorted(ARCHITECTURES)
-    }
+def facts(results: Path | None = None) -> dict[str, dict[str, Any]]:
+    """Return what is counted and what was measured, by name.
+
+    Parameters
+    ----------
+    results : Path, optional
+        Folder with a file a network, as the benchmark keeps them; those it has take the
+        place of older ones.
+    """
+    known = json.loads(FACTS.read_text(encoding="utf-8")) if FACTS.is_file() else {}
+    for file in results.glob("*.json") if results is not None else ():
+        known[file.stem] = json.loads(file.read_text(encoding="utf-8"))
+    found = {}
+    for name in sorted(ARCHITECTURES):
+        own = known.get(name, {})
+        measured = {key: round(own[key], 4) for key in COLUMNS if key in own}
+        found[name] = {"parameters": count_parameters(name), **measured}
+    return found
 
 
 def count_parameters(name: str) -> int:
@@ -66,8 +75,7 @@ def table(known: dict[str, dict[str, Any]]) -> str:
     str
         Markdown, with a line break at the end.
     """
-    titles = [title for title, _ in COLUMNS.values()]
-    head = ("network", "year", "family", "good at", "parameters", *titles)
+    head = ("network", "year", "family", "good at", "parameters", *COLUMNS)
     rows = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     for spec in sorted(ARCHITECTURES.values(), key=lambda s: (s.year, s.name)):
         own = known[spec.name]
@@ -79,7 +87,7 @@ def table(known: dict[str, dict[str, Any]]) -> str:
             f"{own['parameters'] / 1e6:.2f} M",
             *(
                 form.format(own[key]) if key in own else UNKNOWN
-                for key, (_, form) in COLUMNS.items()
+                for key, form in COLUMNS.items()
             ),
         )
         rows.append("| " + " | ".join(cells) + " |")
@@ -115,7 +123,7 @@ def paint_pictures() -> None:
 
 
 if __name__ == "__main__":
-    found = facts()
+    found = facts(Path(sys.argv[1]) if len(sys.argv) > 1 else None)
     FACTS.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     page = PAGE.read_text(encoding="utf-8")
     PAGE.write_text(with_table(page, found), encoding="utf-8")

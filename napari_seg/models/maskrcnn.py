@@ -10,7 +10,9 @@ Departures from the paper, for cells instead of street scenes:
     and ends at stride 16; the trunk is narrow and drawn at random;
   - hundreds of objects in a tile: more proposals and detections are kept, and boxes
     may overlap more before the weaker one goes;
-  - proposals where nobody looked are not judged (see `blocks/regions.py`).
+  - proposals where nobody looked are not judged (see `blocks/regions.py`);
+  - the keypoints (section 5), if asked for, are those that every mask has: its centre
+    and its four extreme points (see `blocks/keypoints.py`).
 """
 
 from __future__ import annotations
@@ -23,11 +25,16 @@ from torch import Tensor, nn
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
 from torchvision.models.detection.image_list import ImageList
+from torchvision.models.detection.keypoint_rcnn import (
+    KeypointRCNNHeads,
+    KeypointRCNNPredictor,
+)
 from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
 from torchvision.models.detection.rpn import RPNHead
 from torchvision.ops import FeaturePyramidNetwork
 
 from napari_seg.models.blocks.dense import next_multiple, pad_to
+from napari_seg.models.blocks.keypoints import KEYPOINTS
 from napari_seg.models.blocks.regions import Proposals, PyramidAlign, RegionHeads
 from napari_seg.models.blocks.residual import ResidualTrunk
 
@@ -65,6 +72,8 @@ class MaskRCNN(nn.Module):
         Normalisation of the trunk.
     detections : int
         Objects of an image at most.
+    keypoints : bool
+        Learn and return the points of each object, too.
 
     Attributes
     ----------
@@ -95,6 +104,7 @@ class MaskRCNN(nn.Module):
         mask_channels: int = 64,
         norm: Norm = "batch",
         detections: int = 1000,
+        keypoints: bool = False,
     ) -> None:
         super().__init__()
         if len(channels) != 4:
@@ -106,6 +116,13 @@ class MaskRCNN(nn.Module):
         self.heads = _heads(
             pyramid, num_classes, diameter_px, box_channels, mask_channels, detections
         )
+        if keypoints:
+            width = mask_channels
+            self.heads.keypoint_roi_pool = PyramidAlign(
+                MASK_BINS, 1, FINEST * diameter_px
+            )
+            self.heads.keypoint_head = KeypointRCNNHeads(pyramid, (width,) * 4)
+            self.heads.keypoint_predictor = KeypointRCNNPredictor(width, len(KEYPOINTS))
 
     def forward(
         self, images: Tensor, targets: list[dict[str, Tensor]] | None = None
@@ -126,7 +143,9 @@ class MaskRCNN(nn.Module):
             ``loss_classifier``, ``loss_box_reg``, ``loss_mask``, ``loss_objectness``
             and ``loss_rpn_box_reg``, scalars; or for each image ``boxes`` (M, 4) in
             pixels, ``scores`` and ``labels`` (M,), and ``masks`` (M, 1, 28, 28),
-            probabilities inside the box, the best first.
+            probabilities inside the box, the best first. With keypoints also
+            ``loss_keypoint``, or ``keypoints`` (M, 5, 3): x, y and 1 for each of
+            `KEYPOINTS`.
         """
         sizes = [(images.shape[2], images.shape[3])] * len(images)
         padded = pad_to(images, [self.input_size(n) for n in images.shape[2:]])

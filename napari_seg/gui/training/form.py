@@ -310,10 +310,10 @@ def _about(spec: Architecture) -> str:
     facts = []
     if "parameters" in known:
         facts.append(f"{known['parameters'] / 1e6:.1f} million parameters")
-    if "megapixels_per_s" in known:
-        facts.append(f"{known['megapixels_per_s']:.1f} megapixels/s on a processor")
-    if "ap_0.50" in known:
-        facts.append(f"AP {known['ap_0.50']:.2f} on nuclei in one comparison of all")
+    if "Mpx/s" in known:
+        facts.append(f"{known['Mpx/s']:.1f} megapixels/s")
+    if "AP@0.5" in known:
+        facts.append(f"AP {known['AP@0.5']:.2f} on nuclei in a comparison of all")
     return f"{text} {', '.join(facts)}." if facts else text
 
 

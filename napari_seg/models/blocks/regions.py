@@ -15,10 +15,13 @@ from torch.nn import functional
 from torchvision.models.detection.roi_heads import (
     RoIHeads,
     fastrcnn_loss,
+    keypointrcnn_inference,
     maskrcnn_inference,
 )
 from torchvision.models.detection.rpn import RegionProposalNetwork
 from torchvision.ops import roi_align
+
+from napari_seg.models.blocks.keypoints import keypoint_loss
 
 MOST_IGNORED = 0.3
 """Share of ignored pixels above which a proposal without an object is not judged."""
@@ -64,9 +67,13 @@ class RegionHeads(RoIHeads):
             logits, shifts, proposals, image_shapes
         )
         masks = maskrcnn_inference(self._outline(features, boxes), labels)
-        names = ("boxes", "scores", "labels", "masks")
-        found = zip(boxes, scores, labels, masks, strict=True)
-        return [dict(zip(names, each, strict=True)) for each in found], {}
+        parts = {"boxes": boxes, "scores": scores, "labels": labels, "masks": masks}
+        if self.has_keypoint():
+            parts["keypoints"], _ = keypointrcnn_inference(
+                self._point(features, boxes), boxes
+            )
+        found = zip(*parts.values(), strict=True)
+        return [dict(zip(parts, each, strict=True)) for each in found], {}
 
     def _learn(
         self, features: Features, proposals: list[Tensor], targets: Targets
@@ -84,11 +91,15 @@ class RegionHeads(RoIHeads):
         boxes = [p[rows] for p, rows in zip(proposals, positive, strict=True)]
         matched = [m[rows] for m, rows in zip(matched, positive, strict=True)]
         of_mask = mask_loss(self._outline(features, boxes), boxes, matched, targets)
-        return {
+        losses = {
             "loss_classifier": of_class,
             "loss_box_reg": of_box,
             "loss_mask": of_mask,
         }
+        if self.has_keypoint():
+            logits = self._point(features, boxes)
+            losses["loss_keypoint"] = keypoint_loss(logits, boxes, matched, targets)
+        return losses
 
     def _classify(
         self, features: Features, boxes: list[Tensor]
@@ -101,6 +112,12 @@ class RegionHeads(RoIHeads):
     def _outline(self, features: Features, boxes: list[Tensor]) -> Tensor:
         logits: Tensor = self.mask_predictor(
             self.mask_head(self.mask_roi_pool(features, boxes))
+        )
+        return logits
+
+    def _point(self, features: Features, boxes: list[Tensor]) -> Tensor:
+        logits: Tensor = self.keypoint_predictor(
+            self.keypoint_head(self.keypoint_roi_pool(features, boxes))
         )
         return logits
 

@@ -15,8 +15,8 @@ FILE = "networks.json"
 def measurements() -> dict[str, dict[str, Any]]:
     """Return parameters, and scores and speed where they are known, by name.
 
-    Keys are ``parameters`` and, of one comparison of all, ``ap_0.50``, ``mean_iou``,
-    ``boundary_f``, ``megapixels_per_s`` and ``memory_gb``.
+    Keys are ``parameters`` and, of one comparison of all (``benchmarks/family.py``),
+    ``AP@0.5``, ``mean IoU``, ``boundary F``, ``Mpx/s`` and ``training MB``.
     """
     text = (resources.files("napari_seg.resources") / FILE).read_text(encoding="utf-8")
     found: dict[str, dict[str, Any]] = json.loads(text)
