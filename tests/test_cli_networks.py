@@ -64,3 +64,61 @@ def test_a_name_is_all_it_takes_to_train_and_to_segment(
     )  # fmt: skip
     found = read_labels(tmp_path / "0.tif").array
     assert np.squeeze(found).shape == (SIDE, SIDE)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["unet", "attention=se"], {"attention": "se", "padding": "same"}),
+        (["maskrcnn", "keypoints=true", "detections=9"], {"keypoints": True}),
+        (["cspn", "propagation=spn", "width=4"], {"propagation": "spn", "width": 4}),
+        (["segmenter", "decoder=linear"], {"decoder": "linear", "patch_px": 8}),
+    ],
+)
+def test_a_network_is_built_otherwise_on_the_command_line(
+    arguments: list[str],
+    expected: dict[str, object],
+    nuclei: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    name, *texts = arguments
+    out = tmp_path / "own.safetensors"
+    options = [word for text in texts for word in ("--argument", text)]
+    words = [
+        "train", nuclei, "--architecture", name, *options, "--out", out, "--steps", 1,
+        "--batch", 1, "--patch", SIDE, "--device", "cpu", "--loss", "cross-entropy+aaf",
+    ]  # fmt: skip
+    monkeypatch.setattr(sys, "argv", ["napari-seg", *map(str, words)])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert not stop.value.code
+    assert expected.items() <= read_card(out).arguments.items()
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--argument", "attention=dual"], "attention must be one of"),
+        (["--argument", "colour=blue"], "colour"),
+        (["--argument", "colour"], "NAME=VALUE"),
+        (["--argument", "attention=se", "--init", "nuclei-unet"], "how it is built"),
+    ],
+)
+def test_arguments_that_are_none_are_refused_in_one_line(
+    options: list[str],
+    says: str,
+    nuclei: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    words = ["train", nuclei, *options, "--out", tmp_path / "a.safetensors"]
+    monkeypatch.setattr(sys, "argv", ["napari-seg", *map(str, words)])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    error = capsys.readouterr().err
+    assert stop.value.code == 2
+    assert says in error
+    assert "Traceback" not in error
+    assert not list(tmp_path.iterdir())

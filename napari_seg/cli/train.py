@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import sys
 from pathlib import Path
@@ -26,7 +27,8 @@ FIELDS = {
 }
 """Options whose field of `TrainParams` has a longer name; the others share theirs."""
 NO_FIELDS = {
-    "dataset", "out", "preset", "elastic", "hard_image", "rehearse", "stuff", "as_json"
+    "dataset", "out", "preset", "argument", "elastic", "hard_image", "rehearse",
+    "stuff", "as_json",
 }  # fmt: skip
 """Options that are not a field of `TrainParams` as they are."""
 
@@ -55,6 +57,14 @@ def train(
     ndim: Annotated[
         int | None,
         typer.Option(min=2, max=3, help="3 learns from stacks as volumes (2)."),
+    ] = None,
+    argument: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=VALUE",
+            help="Build the network otherwise, e.g. attention=se (unet); not with "
+            "--init.",
+        ),
     ] = None,
     init: Annotated[
         Path | None, typer.Option(help="Checkpoint to start from, by name or file.")
@@ -183,11 +193,25 @@ def train(
         from napari_seg.training.stuff import StuffClass
 
         fields["stuff"] = tuple(StuffClass.parse(text) for text in stuff)
+    if argument:
+        fields["overrides"] = dict(map(_parse_argument, argument))
     if hard_image:
         fields["hard_images"] = tuple(hard_image)
     if rehearse:
         fields["rehearse"] = tuple(name for name in rehearse if name != NOTHING)
     _run(dataset, out, preset, elastic, fields, as_json=as_json)
+
+
+def _parse_argument(text: str) -> tuple[str, Any]:
+    """Read NAME=VALUE; numbers, lists and the like as in JSON, words as they are."""
+    name, sign, value = text.partition("=")
+    if not sign:
+        hint = "--argument"
+        raise typer.BadParameter(f"{text} is not NAME=VALUE.", param_hint=hint)
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
 
 
 def _run(

@@ -57,6 +57,7 @@ def make_card(
     architecture = start.architecture if start is not None else params.architecture
     decoder, classes = _outputs(architecture, params)
     if start is not None:
+        _refuse_overrides(params)
         same = decoder == start.decoder and _stuff(params) == start.stuff
         # Whoever passes the model on still owes the first authors their due.
         origin = f"Started from {start.name}: {start.training_data}".rstrip(" :")
@@ -137,7 +138,16 @@ def _arguments(
         arguments = dict(spec.usual_arguments(pretrained=params.pretrained))
         if params.ndim == 3:
             arguments |= _volume_arguments(spec.volume_arguments, z_step_px)
-    return _size(architecture, diameter_px) | arguments
+    return _size(architecture, diameter_px) | arguments | params.overrides
+
+
+def _refuse_overrides(params: TrainParams) -> None:
+    if params.overrides:
+        raise DatasetError(
+            "A network that is started from says how it is built",
+            ", ".join(params.overrides),
+            "Leave out the arguments, or start from scratch.",
+        )
 
 
 def _volume_arguments(usual: dict[str, Any], z_step_px: float | None) -> dict[str, Any]:

@@ -30,6 +30,8 @@ class TrainParams:
     border weights are not looked at."""
     arguments: dict[str, Any] | None = None
     """Arguments of the architecture; None takes its defaults, or those of `init`."""
+    overrides: dict[str, Any] = field(default_factory=dict)
+    """Arguments that are set otherwise than these; not with `init`."""
     ndim: int = 2
     """2 learns from planes, 3 from volumes; with `init`, what that has counts."""
     init: Path | None = None

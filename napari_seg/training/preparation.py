@@ -38,7 +38,14 @@ def build_networks(
     _check_pretrained(card, start, params)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(params.seed)  # the network draws its weights
-        network = build_from_card(card, **options)
+        try:
+            network = build_from_card(card, **options)
+        except (TypeError, ValueError) as error:
+            raise DatasetError(
+                f"The network {card.architecture} cannot be built so",
+                str(error),
+                "Give it arguments that it has, or none.",
+            ) from error
     if start is None:
         return network, None
     old = start.network.state_dict()

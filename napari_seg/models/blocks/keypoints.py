@@ -82,8 +82,33 @@ def keypoint_loss(
     points = [keypoints_of(target["masks"]) for target in targets]
     if not any(len(each) for each in matched):
         return logits.sum() * 0
-    loss: Tensor = keypointrcnn_loss(logits, boxes, points, matched)
+    # torchvision reads them as one row a point, however they lie in memory.
+    loss: Tensor = keypointrcnn_loss(logits.contiguous(), boxes, points, matched)
     return loss
+
+
+def places_of(logits: Tensor, boxes: Tensor) -> Tensor:
+    """Read the points off heat maps.
+
+    torchvision enlarges each map to its box, one by one, which takes a second for the
+    hundreds of objects of a tile; a cell is smaller than its map.
+
+    Parameters
+    ----------
+    logits : Tensor of shape (N, 5, bins, bins)
+    boxes : Tensor of shape (N, 4)
+
+    Returns
+    -------
+    Tensor of shape (N, 5, 3)
+        x, y and 1: the middle of the highest bin.
+    """
+    bins = logits.shape[-1]
+    best = logits.flatten(2).argmax(2)
+    shares = torch.stack([best % bins, best // bins], dim=2).to(boxes) + 0.5
+    corners, sides = boxes[:, None, :2], boxes[:, None, 2:] - boxes[:, None, :2]
+    places = corners + shares / bins * sides
+    return torch.cat([places, torch.ones_like(places[..., :1])], dim=2)
 
 
 def _ends(is_taken: Tensor) -> tuple[Tensor, Tensor]:

@@ -15,13 +15,12 @@ from torch.nn import functional
 from torchvision.models.detection.roi_heads import (
     RoIHeads,
     fastrcnn_loss,
-    keypointrcnn_inference,
     maskrcnn_inference,
 )
 from torchvision.models.detection.rpn import RegionProposalNetwork
 from torchvision.ops import roi_align
 
-from napari_seg.models.blocks.keypoints import keypoint_loss
+from napari_seg.models.blocks.keypoints import keypoint_loss, places_of
 
 MOST_IGNORED = 0.3
 """Share of ignored pixels above which a proposal without an object is not judged."""
@@ -69,9 +68,9 @@ class RegionHeads(RoIHeads):
         masks = maskrcnn_inference(self._outline(features, boxes), labels)
         parts = {"boxes": boxes, "scores": scores, "labels": labels, "masks": masks}
         if self.has_keypoint():
-            parts["keypoints"], _ = keypointrcnn_inference(
-                self._point(features, boxes), boxes
-            )
+            logits = self._point(features, boxes)
+            sizes = [len(each) for each in boxes]
+            parts["keypoints"] = list(places_of(logits, torch.cat(boxes)).split(sizes))
         found = zip(*parts.values(), strict=True)
         return [dict(zip(parts, each, strict=True)) for each in found], {}
 
