@@ -23,12 +23,12 @@ from torch.utils.data import DataLoader
 
 from benchmarks._table import nuclei, report
 from napari_seg.imaging.normalise import intensity_range, rescale_intensity
+from napari_seg.inference.precision import half_type
 from napari_seg.models.checkpoint import build_from_card
 from napari_seg.training.describe import make_card
 from napari_seg.training.losses import weighted_cross_entropy
 from napari_seg.training.pairs import TrainingPair, median_diameter
 from napari_seg.training.params import TrainParams
-from napari_seg.training.precision import half_type
 from napari_seg.training.progress import TrainProgress
 from napari_seg.training.sampling import PatchDataset
 from napari_seg.training.trainer import iter_train_pairs

@@ -38,10 +38,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _own_autosave(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keep the journals of tests out of the user's folder, and of each other's."""
+def _own_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep journals out of the user's folder, and tests out of each other's."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NAPARI_SEG_AUTOSAVE", str(tmp_path_factory.mktemp("autosave")))
+        # The last bits must not depend on what processor the tests run on.
+        patch.setenv("NAPARI_SEG_PRECISION", "full")
         yield
 
 

@@ -217,6 +217,7 @@ class Job(ABC):
             "instances": dataclasses.asdict(self.instances),
             "device": self.predictor.device.name,
             "device_reason": self.predictor.device.reason,
+            "precision": str(self.predictor.half or "torch.float32").split(".")[1],
             "seconds": round(seconds, 3),
             "notes": list(self.reader.notes),
         }

@@ -23,6 +23,7 @@ from napari_seg.imaging.tiling import (
     plan_tiles,
 )
 from napari_seg.inference.device import Device, is_out_of_memory
+from napari_seg.inference.precision import half_type
 from napari_seg.inference.resident import Resident
 from napari_seg.inference.view import LOOK_PLANES, Readable, TileView
 from napari_seg.models.averaged import ORIENTATIONS, Averaged, fast_layout
@@ -48,6 +49,8 @@ _AUTO_BATCH = {"cpu": 1, "mps": 4, "cuda": 16}
 
 class Predictor(Resident):
     """Runs a network on tiles, with as little memory as the device has.
+
+    In half precision where that is faster, see `half_type`.
 
     Parameters
     ----------
@@ -87,7 +90,7 @@ class Predictor(Resident):
         kind = device.name.split(":")[0]
         self.batch = batch or _AUTO_BATCH.get(kind, 1)
         self._tile_limit: int | None = None
-        self._autocast = kind == "cuda"
+        self.half = torch.float16 if kind == "cuda" else half_type(kind, network)
 
     def geometry(
         self,
@@ -276,13 +279,13 @@ class Predictor(Resident):
     @torch.inference_mode()
     def _forward(self, inputs: Tensor, keep: Slices | None) -> Tensor:
         x = fast_layout(inputs.to(self.device.name))
-        if self._autocast:
-            with torch.autocast("cuda", dtype=torch.float16):
+        if self.half is not None:
+            with torch.autocast(x.device.type, self.half):
                 logits = self._logits(x, keep).float()
             if not bool(torch.isfinite(logits).all()):
                 # Half precision overflowed: this network needs the full range.
-                self._autocast = False
-        if not self._autocast:
+                self.half = None
+        if self.half is None:
             logits = self._logits(x, keep)
         if logits.shape[1] == 1:
             positive = torch.sigmoid(logits)

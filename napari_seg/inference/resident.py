@@ -45,6 +45,7 @@ class Resident:
         self.device = device
         self.divisor = int(getattr(network, "divisor", 1))
         self.margin = int(getattr(network, "margin", 0))
+        self.half: torch.dtype | None = None
         self._legal_size = partial(legal_size, network)
         self.ndim = ndim
         self.z_divisor = z_divisor(network)

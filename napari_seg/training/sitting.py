@@ -14,11 +14,11 @@ from torch.optim.swa_utils import AveragedModel
 
 from napari_seg.errors import DeviceError
 from napari_seg.inference.device import choose_device, is_out_of_memory
+from napari_seg.inference.precision import half_type
 from napari_seg.models.averaged import FAST_LAYOUTS
 from napari_seg.models.checkpoint import Checkpoint, save_checkpoint
 from napari_seg.training.describe import with_scores
 from napari_seg.training.objectives import make_objective
-from napari_seg.training.precision import half_type
 from napari_seg.training.schedule import fraction_done, rate_factor, running_average
 from napari_seg.training.state import Progression, load_state, save_state
 from napari_seg.training.validation import total_score
