@@ -203,3 +203,25 @@ def test_a_data_set_is_checked_and_repaired(convert: Run, dataset: Path) -> None
     assert json.loads(done.out) == {"items": 4, "changes": [], "problems": []}
     done = convert(dataset.parent, "--check")
     assert done.code == 2
+
+
+@pytest.mark.parametrize("name", sorted(FORMATS))
+def test_ctrl_c_leaves_nothing_half_written(
+    convert: Run, dataset: Path, tmp_path: Path, name: str, monkeypatch: Any
+) -> None:
+    passed = []
+
+    def interrupt(self: Any) -> Any:
+        for item in self._items:
+            if len(passed) == 2:
+                raise KeyboardInterrupt
+            passed.append(item)
+            yield item
+
+    monkeypatch.setattr("napari_seg.data.formats.selection.Counted.__iter__", interrupt)
+    before = sorted(tmp_path.rglob("*"))
+    out = tmp_path / ("out.csv" if name == "csv" else "out")
+    done = convert(dataset, "--to", name, "--out", out)
+    assert done.code == 130
+    assert "nothing of" in done.err
+    assert sorted(tmp_path.rglob("*")) == before

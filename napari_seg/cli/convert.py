@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from napari_seg.cli.output import emit_json, say, warn
+from napari_seg.cli.output import counting, emit_json, say, warn
 from napari_seg.errors import FormatError
 
 if TYPE_CHECKING:
     from napari_seg.data.formats.registry import Format, Writer
+    from napari_seg.data.formats.selection import Counted
 
 EXIT_BAD_INPUT = 2
+EXIT_STOPPED = 130
+"""As shells say it of Ctrl+C."""
 NAMES = "tiff-pairs|coco|coco-panoptic|ome-zarr|cellpose|imagej-roi|yolo-seg|csv"
 
 
@@ -82,21 +85,31 @@ def convert(
     reader = _reader(source, given)
     target = _format(to)
     selection = Selection(verified_only, crops, val_share)
-    counted = Counted(select(lambda: reader.read(source, images), selection))
     write = _writer(target, out, weights, ngff)
+    with counting(f"{source.name} to {to}") as count:
+        items = select(lambda: reader.read(source, images), selection)
+        counted = Counted(items, count)
+        _write(write, counted, out)
+    if as_json:
+        found = {"images": counted.images, "objects": counted.objects}
+        emit_json({"input": str(source), "output": str(out), "format": to, **found})
+    else:
+        say(f"{out}: {counted.images} images, {counted.objects} objects ({to})")
+
+
+def _write(write: Writer, items: Counted, out: Path) -> None:
+    """Write all of it, or nothing."""
     try:
-        write(counted, out)
+        write(items, out)
+    except KeyboardInterrupt:
+        warn(f"stopped; nothing of {out} was kept")
+        raise typer.Exit(EXIT_STOPPED) from None
     except (OSError, MemoryError) as error:
         raise FormatError(
             f"could not finish {out}",
             str(error) or "not enough memory",
             "Nothing of it was kept: make room, and convert again.",
         ) from error
-    if as_json:
-        found = {"images": counted.images, "objects": counted.objects}
-        emit_json({"input": str(source), "output": str(out), "format": to, **found})
-    else:
-        say(f"{out}: {counted.images} images, {counted.objects} objects ({to})")
 
 
 def _format(name: str) -> Format:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Generator
-from contextlib import closing
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager
 from typing import Any, TypeVar
 
 import typer
@@ -28,6 +28,33 @@ def warn(line: str) -> None:
 def emit_json(result: dict[str, Any]) -> None:
     """Write the one JSON object of a command run with ``--json``."""
     typer.echo(json.dumps(result, default=str, allow_nan=False))
+
+
+@contextmanager
+def counting(title: str) -> Iterator[Callable[[], None]]:
+    """Show on stderr how many images have passed; nobody knows how many there are.
+
+    Yields
+    ------
+    callable
+        To be called for each image.
+    """
+    from rich.console import Console
+    from rich.progress import Progress as Bars
+    from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    shown = sys.stderr.isatty()
+    columns = SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()
+    with Bars(*columns, console=Console(stderr=True), disable=not shown) as bars:
+        task = bars.add_task(title, total=None)
+        count = 0
+
+        def step() -> None:
+            nonlocal count
+            count += 1
+            bars.update(task, description=f"{title}: image {count}")
+
+        yield step
 
 
 def follow(

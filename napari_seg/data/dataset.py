@@ -10,6 +10,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 import napari_seg
 from napari_seg.data.dataset_index import (
     INDEX,
+    LOCK,
     DatasetItem,
     array_sha256,
     locked,
@@ -78,6 +80,7 @@ def add_items(
         If an item has no image, or the folder cannot be written to.
     """
     folder = Path(folder)
+    is_new, had_folder = not (folder / INDEX).exists(), folder.exists()
     _begin(folder)
     staging = Path(tempfile.mkdtemp(prefix=STAGING, dir=folder))
     try:
@@ -86,10 +89,16 @@ def add_items(
             for number, item in enumerate(items)
         ]
         with locked(folder):
-            known = read_index(folder)
+            # Another writer that has failed may have taken the empty index away.
+            known = read_index(folder) if (folder / INDEX).exists() else []
             added = _move_in(folder, staging, staged, known, number_taken)
             write_index(folder, [*known, *added])
         return added
+    except BaseException:  # Ctrl+C, too
+        shutil.rmtree(staging, ignore_errors=True)
+        if is_new:
+            _unmake(folder, had_folder)
+        raise
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 
@@ -113,6 +122,19 @@ def _begin(folder: Path) -> None:
             str(error),
             "Choose a folder that can be written to.",
         ) from error
+
+
+def _unmake(folder: Path, had_folder: bool) -> None:
+    """Remove a data set that was begun, if nothing has come or is coming into it."""
+    with suppress(OSError), locked(folder):
+        is_used = any((folder / part).exists() for part in PARTS)
+        if is_used or any(folder.glob(f"{STAGING}*")) or read_index(folder):
+            return
+        (folder / INDEX).unlink()
+    if not had_folder:
+        with suppress(OSError):
+            (folder / LOCK).unlink(missing_ok=True)
+            folder.rmdir()
 
 
 def _stage(

@@ -149,9 +149,12 @@ class Engine:
 
     def iter_derive(
         self, segmentation: Any, request: SegmentRequest
-    ) -> Generator[Progress, None, np.ndarray]:
-        """Make labels again from the probabilities of an earlier run."""
-        from napari_seg.inference.result import iter_derive
+    ) -> Generator[Progress, None, tuple[np.ndarray, dict[int, float]]]:
+        """Make labels again from the probabilities of an earlier run.
+
+        Returns them with the scores of a detector's objects.
+        """
+        from napari_seg.inference.result import iter_derive_scored
 
         advanced = request.advanced
         params = segmentation.instance_params(
@@ -159,7 +162,7 @@ class Engine:
             seed_threshold=advanced.seed_threshold,
             min_size_px=request.min_size_px,
         )
-        derive = iter_derive(segmentation, params, link_z=advanced.link_z)
+        derive = iter_derive_scored(segmentation, params, link_z=advanced.link_z)
         return (yield from derive)
 
     def iter_mirrored(

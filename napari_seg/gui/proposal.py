@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import replace
 from itertools import product
 from typing import Any
@@ -126,8 +126,11 @@ class Proposal:
         if self.layer is not None:
             repaint_thumbnail(self.layer)
 
-    def tune(self, request: SegmentRequest) -> None:
-        """Remember the thresholds that the labels are made with now."""
+    def tune(self, request: SegmentRequest, scores: Mapping[int, float]) -> None:
+        """Remember the thresholds that the labels are made with now, and scores."""
+        if self.segmentation is not None:
+            self.segmentation.scores = dict(scores)
+            self._show_scores()
         advanced = replace(
             self.request.advanced,
             seed_threshold=request.advanced.seed_threshold,
@@ -155,6 +158,15 @@ class Proposal:
                 "segmentation": segmentation,
                 "provenance": segmentation.provenance,
             }
+            self._show_scores()
+
+    def _show_scores(self) -> None:
+        """Put the scores of a detector where napari shows and saves them."""
+        scores = getattr(self.segmentation, "scores", None)
+        if scores and self.layer is not None:
+            self.layer.features = {
+                "index": list(scores), "score": list(scores.values()),
+            }  # fmt: skip
 
     def _on_paint(self) -> None:
         self.is_edited = True

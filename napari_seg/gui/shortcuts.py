@@ -68,7 +68,9 @@ PAUSE = Shortcut("Ctrl+Alt+H", "Let the training rest after its step, or go on")
 STOP = Shortcut("Ctrl+Alt+K", "End the training, score the model and keep it")
 MARK_PLANE = Shortcut("Ctrl+Alt+M", "Call this plane of the labels correct, or not")
 
-TRAINING: tuple[Shortcut, ...] = (TRAIN, PAUSE, STOP, MARK_PLANE)
+STOP_EXPORT = Shortcut("Ctrl+Alt+C", "Cancel the export; nothing of it is kept")
+
+TRAINING: tuple[Shortcut, ...] = (TRAIN, PAUSE, STOP, MARK_PLANE, STOP_EXPORT)
 """The Train panel's, which work only while it is on screen."""
 
 OPEN_FOLDER = Shortcut("Ctrl+Alt+I", "Open a folder of images")

@@ -18,7 +18,9 @@ from napari_seg.types import Progress
 _PAUSE_S = 0.12
 """A slider must rest that long, so that a drag does not start thirty jobs."""
 
-Derive = Callable[[Any, SegmentRequest], Generator[Progress, None, np.ndarray]]
+Derived = tuple[np.ndarray, dict[int, float]]
+"""Labels, and the scores of a detector's objects."""
+Derive = Callable[[Any, SegmentRequest], Generator[Progress, None, Derived]]
 
 
 class Tuner:
@@ -89,16 +91,16 @@ class Tuner:
         job: Job,
         proposal: Proposal,
         request: SegmentRequest,
-        result: tuple[np.ndarray, int],
+        result: tuple[np.ndarray, dict[int, float], int],
     ) -> None:
-        labels, count = result
+        labels, scores, count = result
         message = format_count(count)
         if not proposal.is_in(self._viewer):
             return
         if proposal.is_edited:
             proposal = self._successor(proposal)
             message += " in a new layer; your edits are untouched."
-        proposal.tune(request)
+        proposal.tune(request, scores)
         steps = (None for _ in proposal.steps_to(labels) if not job.is_muted)
         self._jobs.spread(steps, lambda: self._set_status(JobState.DONE, 1.0, message))
 
@@ -113,7 +115,7 @@ class Tuner:
 
 
 def _counted(
-    steps: Generator[Progress, None, np.ndarray],
-) -> Generator[Progress, None, tuple[np.ndarray, int]]:
-    labels = yield from steps
-    return labels, int(labels.max(initial=0))
+    steps: Generator[Progress, None, Derived],
+) -> Generator[Progress, None, tuple[np.ndarray, dict[int, float], int]]:
+    labels, scores = yield from steps
+    return labels, scores, int(labels.max(initial=0))

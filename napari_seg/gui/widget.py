@@ -26,6 +26,7 @@ from napari_seg.gui.recipes import RecipeController
 from napari_seg.gui.refine.controller import RefineController
 from napari_seg.gui.refine.engine import RefineEngine
 from napari_seg.gui.review.controller import ReviewController
+from napari_seg.gui.review.table import ReviewTable
 from napari_seg.gui.training.controller import TrainController
 from napari_seg.gui.training.exporter import ExportController
 from napari_seg.gui.weights.controller import WeightsController
@@ -93,6 +94,7 @@ class SegmentationWidget(QWidget):
             remembered,
         )
         self.reviewer = self._make_reviewer(napari_viewer, remembered)
+        self.table = self._make_table(napari_viewer)
         self.autosaver = self._make_autosaver(napari_viewer, remembered)
         self.trainer = TrainController(
             napari_viewer,
@@ -117,6 +119,7 @@ class SegmentationWidget(QWidget):
             # First those that listen to the others.
             self.folders,
             self.guard,
+            self.table,
             self.reviewer,
             self.refiner,
             self.looker,
@@ -156,6 +159,11 @@ class SegmentationWidget(QWidget):
             JobPump(self).jobs,
             remembered,
         )
+
+    def _make_table(self, viewer: napari.Viewer) -> ReviewTable:
+        view = self.correct_panel.review.table
+        jobs = JobPump(self).jobs
+        return ReviewTable(viewer, view, self.reviewer, self.corrector, jobs)
 
     def _make_autosaver(
         self, viewer: napari.Viewer, remembered: Remembered

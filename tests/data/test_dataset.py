@@ -118,9 +118,10 @@ def test_an_item_without_image_or_a_failing_reader_leaves_nothing(
 ) -> None:
     with pytest.raises(FormatError, match="no image"):
         add_items(tmp_path, [awkward(), AnnotatedImage("m", awkward_labels())])
-    assert read_index(tmp_path) == []
-    assert not list(tmp_path.glob(".adding-*"))
-    assert not (tmp_path / "images").exists()
+    assert [path.name for path in tmp_path.iterdir()] == [".dataset.lock"]
+    with pytest.raises(FormatError, match="no image"):
+        add_items(tmp_path / "new", [AnnotatedImage("m", awkward_labels())])
+    assert not (tmp_path / "new").exists()
 
 
 def test_pairs_that_no_index_names_are_not_hidden_behind_one(tmp_path: Path) -> None:

@@ -147,14 +147,15 @@ class FakeEngine:
 
     def iter_derive(
         self, segmentation: FakeSegmentation, request: SegmentRequest
-    ) -> Generator[Progress, None, np.ndarray]:
+    ) -> Generator[Progress, None, tuple[np.ndarray, dict[int, float]]]:
         """Keep as many objects as the threshold leaves: all at 0, none at 1."""
         self.derived.append(request)
         yield Progress("instances", 1, 2)
         labels = segmentation.original.copy()
         labels[labels > labels.max() * (1 - request.threshold)] = 0
         yield Progress("instances", 2, 2)
-        return labels
+        ids = np.unique(labels[labels > 0]).tolist()
+        return labels, {i: 1 / i for i in ids}
 
     def iter_release(self) -> Generator[Progress, None, None]:
         self.released += 1

@@ -378,3 +378,14 @@ def test_network_memory_is_released_when_idle(session):
     session.jobs.later("release", 0.0, session.jobs._timed["release"][1])
     session.pump_until(lambda: session.engine.released == 1)
     assert session.engine.released == 1
+
+
+def test_scores_of_a_detector_are_features_of_the_labels(session) -> None:
+    session.run()
+    session.controller.proposals[-1].segmentation.scores = {1: 0.5, 2: 0.25}
+    session.panel.threshold_requested.emit(0.2)
+    session.pump_until(lambda: "score" in session.labels[0].features)
+    features = session.labels[0].features
+    assert dict(zip(features["index"], features["score"], strict=True)) == {
+        i: 1 / i for i in range(1, 5)
+    }

@@ -12,6 +12,7 @@ from napari_seg.data.dataset_reading import read_items
 from napari_seg.gui.correction.locks import LOCKED_KEY
 from napari_seg.gui.jobs import Jobs
 from napari_seg.gui.layers import METADATA_KEY
+from napari_seg.gui.training import exporter as exporter_module
 from napari_seg.gui.training.data import TrainingData
 from napari_seg.gui.training.exporter import ExportController
 from napari_seg.gui.training.marks import toggle_plane
@@ -20,6 +21,7 @@ from napari_seg.gui.training.settings import Counts
 
 class Panel:
     export_requested = Signal(str, str)
+    export_cancel_requested = Signal()
 
     def __init__(self):
         self.formats = None
@@ -128,3 +130,30 @@ def test_nothing_ticked_and_nothing_overwritten(session, tmp_path):
 def test_every_format_is_offered_with_a_summary(session):
     assert {"tiff-pairs", "coco", "ome-zarr", "csv"} <= set(session.panel.formats)
     assert all(session.panel.formats.values())
+
+
+def test_an_export_can_be_cancelled_and_leaves_nothing(session, tmp_path, monkeypatch):
+    for number in range(4):
+        session.open(name=f"c{number}")
+    asked = []
+
+    def cancel(self):
+        if asked:
+            session.exporter._writing.stop()
+        asked.append(1)
+        return original(self)
+
+    original = exporter_module.Writing.step
+    monkeypatch.setattr(exporter_module.Writing, "step", cancel)
+    said = session.export("tiff-pairs", tmp_path / "set")
+    assert said == "Stopped; nothing was written."
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.undo()
+    assert session.export("tiff-pairs", tmp_path / "set").startswith("Exported 4")
+
+
+def test_progress_is_shown_while_it_is_written(session, tmp_path):
+    session.open()
+    session.export("coco", tmp_path / "coco")
+    assert session.panel.said[1] == ("Exporting…", True)
+    assert session.exporter._writing is None

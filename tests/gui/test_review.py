@@ -308,15 +308,17 @@ def test_a_ranking_that_fails_says_why(bench) -> None:
 
 def test_other_labels_of_the_image_are_a_measure(bench) -> None:
     layer = bench.open(row_of_objects())
-    assert bench.strip.shown["offers"][0] is False
-    assert bench.strip.note == ""
+    assert bench.strip.shown["measures"] == ([("Odd size or shape", "odd")], "odd")
     other = np.where(row_of_objects() == 4, 0, row_of_objects())
     bench.viewer.add_labels(other, name="second model")
     bench.viewer.add_labels(np.zeros((5, 5), int), name="elsewhere")
     bench.viewer.layers.selection.active = layer
     bench.rest()
     items, chosen = bench.strip.shown["measures"]
-    assert list(items) == [("Differs from second model", "layer:second model")]
+    assert list(items) == [
+        ("Differs from second model", "layer:second model"),
+        ("Odd size or shape", "odd"),
+    ]
     assert chosen == "layer:second model"
     bench.next()
     assert bench.object_id == 4

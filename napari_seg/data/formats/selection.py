@@ -157,14 +157,29 @@ def _crop(
 
 
 class Counted:
-    """Images passing by, and how many there were."""
+    """Images passing by, and how many there were.
 
-    def __init__(self, items: Iterable[AnnotatedImage]) -> None:
+    Parameters
+    ----------
+    items : iterable of AnnotatedImage
+        What passes by.
+    on_image : callable, optional
+        Called before each image goes on; whatever it raises stops the writing, and
+        writers leave nothing half-written.
+    """
+
+    def __init__(
+        self,
+        items: Iterable[AnnotatedImage],
+        on_image: Callable[[], None] = lambda: None,
+    ) -> None:
         self.images = self.objects = 0
         self._items = items
+        self._on_image = on_image
 
     def __iter__(self) -> Iterator[AnnotatedImage]:
         for item in self._items:
+            self._on_image()
             self.images += 1
             self.objects += len(set(item.ids) - item.ignored)
             yield item

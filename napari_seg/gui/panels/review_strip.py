@@ -11,14 +11,17 @@ from napari_seg.gui import shortcuts
 from napari_seg.gui.forms import tooltip
 from napari_seg.gui.panels.choices import combo_box, fill_combo
 from napari_seg.gui.panels.fields import wrapping_policy
+from napari_seg.gui.panels.fold import Fold
 from napari_seg.gui.panels.keys import KeyButton
+from napari_seg.gui.panels.object_table import ObjectTable
 from napari_seg.gui.panels.rows import Group
 
 _DOC = (
     "How doubt is measured. Entropy is there at once: how undecided the network was "
     "about the object's pixels. Mirrored runs take twice as long as the first run: "
     "objects that come out otherwise when the image is mirrored are doubtful. Other "
-    "labels of the same image, say of another model, can be compared with, too."
+    "labels of the same image, say of another model, can be compared with, too. Odd "
+    "size or shape needs no network: objects unlike the others come first."
 )
 
 
@@ -44,6 +47,8 @@ class ReviewStrip(QWidget):
         self.accept = KeyButton("✓ Accept", shortcuts.ACCEPT)
         self.plane = KeyButton("Plane ▸", shortcuts.DOUBT_PLANE)
         self.image = KeyButton("Image ▸", shortcuts.DOUBT_IMAGE)
+        self.table = ObjectTable()
+        self.fold = Fold("Table of objects", self.table)
         self.note = QLabel()
         self._can_rank = False
         self._lay_out()
@@ -61,7 +66,7 @@ class ReviewStrip(QWidget):
         ]
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
-        parts = [*self._rows, self.image, self.note]
+        parts = [*self._rows, self.image, self.note, self.fold]
         column.addWidget(Group("Next to correct", parts))
 
     def _connect(self) -> None:
@@ -95,7 +100,7 @@ class ReviewStrip(QWidget):
         has_images : bool
             Several open images were segmented.
         """
-        for row in self._rows:
+        for row in (*self._rows, self.fold):
             row.setVisible(can_rank)
         self.plane.setVisible(has_planes)
         self.image.setVisible(has_images)

@@ -24,7 +24,7 @@ from napari_seg.gui.panels.curve_plot import CurvePlot
 from napari_seg.gui.panels.data_list import DataList
 from napari_seg.gui.panels.fields import SPACING_PX, Field, FieldGrid, note_label
 from napari_seg.gui.panels.fold import Fold
-from napari_seg.gui.panels.keys import TypingGuard, add_shortcut, native_key
+from napari_seg.gui.panels.keys import KeyButton, TypingGuard, add_shortcut, native_key
 from napari_seg.gui.panels.network_box import NetworkBox
 from napari_seg.gui.panels.picture_view import PictureView
 from napari_seg.gui.panels.rows import Group, button_grid
@@ -86,6 +86,7 @@ class TrainPanel(QWidget):
     folder_requested = Signal(str)
     export_requested = Signal(str, str)
     """A format, and where to."""
+    export_cancel_requested = Signal()
     remove_requested = Signal(str)
     mark_plane_requested = Signal()
     start_from_requested = Signal(str)
@@ -123,6 +124,8 @@ class TrainPanel(QWidget):
         self.export_menu = QMenu(self)
         self.export.setMenu(self.export_menu)
         self.exported = note_label()
+        self.stop_export = KeyButton("Cancel export", shortcuts.STOP_EXPORT)
+        self.stop_export.hide()
         self.total = note_label()
         self.start_from = combo_box()
         self.networks = NetworkBox()
@@ -169,7 +172,8 @@ class TrainPanel(QWidget):
             self._rare_fields[name] = self.rare.add(name, label, editor)
         self.fold = Fold("Advanced", self.rare)
         files = button_grid([self.add_folder, self.export], 2)
-        rows = [self.data, self.plane, files, self.exported, self.total]
+        rows = [self.data, self.plane, files, self.exported, self.stop_export]
+        rows.append(self.total)
         data = Group("Learn from", rows)
         choice = button_grid([self.resume, self.discard], 2)
         self.offer = Group("Unfinished training", [self.unfinished, choice])
@@ -198,6 +202,7 @@ class TrainPanel(QWidget):
             self.plane.click
         )
         self.add_folder.clicked.connect(self._ask_for_folder)
+        self.stop_export.clicked.connect(lambda _: self.export_cancel_requested.emit())
         self.start_from.currentIndexChanged.connect(
             lambda _: self.start_from_requested.emit(self.start_from.currentData())
         )
@@ -250,6 +255,7 @@ class TrainPanel(QWidget):
         self.exported.setText(text)
         self.exported.setVisible(bool(text))
         self.export.setEnabled(not is_busy)
+        self.stop_export.setVisible(is_busy)
 
     def set_plane(self, text: str, is_marked: bool) -> None:
         """Show whether the plane on screen is correct; an empty text hides it."""

@@ -13,6 +13,7 @@ from typing import Any
 
 from napari.components import ViewerModel
 from napari.layers import Labels
+from psygnal import Signal
 
 from napari_seg.gui.correction.desk import Desk
 from napari_seg.gui.faults import explained, notify
@@ -33,7 +34,7 @@ from napari_seg.state import Remembered, ReviewSettings, from_stored
 from napari_seg.types import Progress
 
 _REMEMBERED = "review"
-_HINT = "Next goes to the object the network is least sure of."
+_HINT = "Next goes to the object that is most likely wrong."
 
 
 class ReviewController:
@@ -56,6 +57,9 @@ class ReviewController:
     report : callable, optional
         Takes an exception that is a fault of the program, not of the input.
     """
+
+    ranked = Signal()
+    """There is an order where there was none, or another one, or none any more."""
 
     def __init__(
         self,
@@ -108,7 +112,7 @@ class ReviewController:
         self._is_closed = True
         self.stop()
         self._corrector.desk_changed.disconnect(self._open)
-        self._segmenter.run_ended.disconnect(self._on_run_ended)
+        self._segmenter.run_ended.disconnect(self._on_layers)
         events = self._viewer.layers.events
         for emitter in (events.inserted, events.removed):
             emitter.disconnect(self._on_layers)
@@ -187,6 +191,7 @@ class ReviewController:
         def done(ranking: Any) -> None:
             self._end()
             self._orders[layer] = Order(ranking, axes, measure, basis)
+            self.ranked.emit()
             if self._desk is not None and self._desk.target.layer is layer:
                 (then or partial(self.step, 1))()
             else:
@@ -198,10 +203,11 @@ class ReviewController:
 
     def stop(self) -> None:
         """Stop a ranking; the order before it stays."""
-        if self._ranking is not None:
-            self._ranking.drop()
-            self._end()
-            self._panel.set_note("Stopped; the order is as it was.")
+        if self._ranking is None:
+            return
+        self._ranking.drop()
+        self._end()
+        self._panel.set_note("Stopped; the order is as it was.")
 
     def choose(self, measure: str) -> None:
         """Measure doubt another way from now on."""
@@ -213,6 +219,7 @@ class ReviewController:
             self.settings = ReviewSettings(measure)
         if self._desk is not None:
             self._orders.pop(self._desk.target.layer, None)
+            self.ranked.emit()
         self._panel.set_note("Next ranks the objects this way.")
 
     # Rankings.
@@ -222,6 +229,8 @@ class ReviewController:
         if measure == measures.ENTROPY:
             basis = measures.prediction(target.layer)
             return measures.iter_entropy(target.labels, basis)
+        if measure == measures.ODD:
+            return measures.iter_odd(target.labels, target.axes)
         if measure == measures.MIRROR:
             others = self._segmenter.iter_mirrored(target.layer)
         else:
@@ -229,8 +238,7 @@ class ReviewController:
         return measures.iter_disagreement(target.labels, target.axes, others)
 
     def _begin(self, job: Job, where: Any, layer: Labels | None) -> None:
-        job.on_progress = self._on_progress
-        job.on_error = self._fail
+        job.on_progress, job.on_error = self._on_progress, self._fail
         self._ranking, self._ranked = job, layer
         self._panel.set_busy(True)
         self._panel.set_note("Ranking")
@@ -298,16 +306,13 @@ class ReviewController:
         if self._ranking is None and bool(had) != bool(self.measure):
             self._panel.set_note(_HINT if self.measure else "")
 
-    def _on_run_ended(self) -> None:
-        self._on_layers()
-
     def _show_offers(self) -> None:
         desk = self._desk
         items: measures.Items = []
         if desk is not None:
             can_mirror = self._segmenter.can_mirror(desk.target.layer)
             items = measures.offered(self._viewer, desk.target, can_mirror)
-        known = [measure for _, measure in items]
+        known = [m for _, m in items]
         # What was chosen here, else what was chosen last time, else what there is.
         order = self.order
         wanted = [self.settings.measure, *known]
@@ -330,7 +335,7 @@ class ReviewController:
         panel.rank_requested.connect(self.rank)
         panel.measure_requested.connect(self.choose)
         self._corrector.desk_changed.connect(self._open)
-        self._segmenter.run_ended.connect(self._on_run_ended)
+        self._segmenter.run_ended.connect(self._on_layers)
         events = self._viewer.layers.events
         for emitter in (events.inserted, events.removed):
             emitter.connect(self._on_layers)

@@ -20,6 +20,8 @@ ENTROPY = "entropy"
 """Of the probabilities that the network gave the object's pixels."""
 MIRROR = "mirror"
 """Disagreement with runs on the mirrored image."""
+ODD = "odd"
+"""Size and shape unlike those of the other objects; needs no network."""
 LAYER = "layer:"
 """Disagreement with other labels; the name of their layer follows."""
 
@@ -52,6 +54,7 @@ def offered(viewer: ViewerModel, target: Target, can_mirror: bool) -> Items:
     for layer in viewer.layers:
         if layer is not target.layer and _fits(layer, target):
             items.append((f"Differs from {layer.name}", LAYER + layer.name))
+    items.append(("Odd size or shape", ODD))
     return items
 
 
@@ -76,6 +79,13 @@ def iter_disagreement(
 
     found = yield from others
     return (yield from iter_rank_by_disagreement(labels, found, axes))
+
+
+def iter_odd(labels: Any, axes: str) -> JobGenerator:
+    """Rank labels by how unusual the sizes and shapes of the objects are."""
+    from napari_seg.inference.oddness import iter_rank_by_oddness
+
+    return (yield from iter_rank_by_oddness(labels, axes))
 
 
 def at_hand(labels: Any) -> Generator[Progress, None, list[np.ndarray]]:

@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import (
+    Callable,
+    Generator,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -31,6 +38,9 @@ from napari_seg.gui.training.settings import Counts
 from napari_seg.training.sources import ArraySource
 from napari_seg.types import Progress
 
+_EVERY_S = 0.2
+"""How often progress is shown."""
+
 
 @dataclass(frozen=True)
 class ExportPart:
@@ -48,6 +58,8 @@ class ExportPart:
     """Where the labels come from."""
     state: str = PROPOSED
     """State of the objects nobody marked."""
+    scores: Mapping[int, float] = field(default_factory=dict)
+    """How sure a detector was of each object."""
 
 
 class ExportController:
@@ -83,12 +95,15 @@ class ExportController:
         self._data = data
         self._jobs = jobs
         self._report = report or notify
+        self._writing: Writing | None = None
         panel.set_formats([(each.name, each.summary) for each in FORMATS.values()])
         panel.set_export("", False)
         panel.export_requested.connect(self.export)
+        panel.export_cancel_requested.connect(self.cancel)
 
     def close(self) -> None:
         """Stop; what is half-written goes."""
+        self.cancel()
         self._jobs.close()
 
     def export(self, name: str, path: str) -> None:
@@ -101,20 +116,40 @@ class ExportController:
         self._panel.set_export("Exporting…", True)
         keys = [row.key for row in self._data.used() if row.counts is Counts.ALL]
         whole = [layer for layer in self._data.labels() if layer.name in keys]
+        self._writing = writing = Writing()
 
         def done(counts: tuple[int, int]) -> None:
+            self._end()
             self._on_done(counts, path)
             for layer in whole:
                 layer.metadata.setdefault(METADATA_KEY, {})[EXPORT_KEY] = name
             self.exported.emit(whole if name != "csv" else [])
 
         job = Job(
-            iter_export(parts, name, Path(path)),
+            iter_export(parts, name, Path(path), writing),
             on_done=done,
-            on_progress=self._on_progress,
             on_error=self._on_error,
         )
         self._jobs.start(job)
+        self._show_progress()
+
+    def cancel(self) -> None:
+        """Stop after the image that is being written; nothing of it is kept."""
+        if self._writing is not None:
+            self._writing.stop()
+            self._panel.set_export("Stopping after this image…", True)
+
+    def _show_progress(self) -> None:
+        writing = self._writing
+        if writing is not None:
+            if writing.images and not writing.is_stopped:
+                text = f"Exporting… {writing.images} image{'s' * (writing.images != 1)}"
+                self._panel.set_export(text, True)
+            self._jobs.later("export", _EVERY_S, self._show_progress)
+
+    def _end(self) -> None:
+        self._writing = None
+        self._jobs.forget("export")
 
     def _parts(self) -> list[ExportPart]:
         used = {row.key: row for row in self._data.used()}
@@ -150,11 +185,8 @@ class ExportController:
             spacing,
             _provenance(layer, str(image.source.path or image.name)),
             EDITED if can_undo(layer) else PROPOSED,
+            dict(getattr(_segmentation(layer), "scores", {})),
         )
-
-    def _on_progress(self, progress: Progress) -> None:
-        text = f"Exporting… {progress.done} of {progress.total}"
-        self._panel.set_export(text, True)
 
     def _on_done(self, done: tuple[int, int], path: str) -> None:
         images, objects = done
@@ -165,16 +197,48 @@ class ExportController:
         self._panel.set_export(text, False)
 
     def _on_error(self, error: BaseException) -> None:
+        self._end()
+        if isinstance(error, ExportStopped):
+            self._panel.set_export("Stopped; nothing was written.", False)
+            return
         message, is_fault = explained(error)
         if is_fault:
             self._report(error)
         self._panel.set_export(f"⚠ {message}", False)
 
 
+class ExportStopped(NapariSegError):
+    """The user has stopped an export."""
+
+
+class Writing:
+    """How far a thread is with writing; another one may stop it."""
+
+    def __init__(self) -> None:
+        self.images = 0
+        self.is_stopped = False
+
+    def stop(self) -> None:
+        """Have the next image refused."""
+        self.is_stopped = True
+
+    def step(self) -> None:
+        """Count an image.
+
+        Raises
+        ------
+        ExportStopped
+            If there are to be no more.
+        """
+        if self.is_stopped:
+            raise ExportStopped("The export was stopped")
+        self.images += 1
+
+
 def iter_export(
-    parts: Sequence[ExportPart], name: str, out: Path
+    parts: Sequence[ExportPart], name: str, out: Path, writing: Writing
 ) -> Generator[Progress, None, tuple[int, int]]:
-    """Write parts in a format.
+    """Write parts in a format; `writing` tells how far it is, and can stop it.
 
     Yields
     ------
@@ -198,7 +262,7 @@ def iter_export(
         for each in ready
         for item in (_images(each) if isinstance(each, ExportPart) else each)
     )
-    counted = Counted(_unique(items))
+    counted = Counted(_unique(items), writing.step)
     FORMATS[name].write(counted, out)
     return counted.images, counted.objects
 
@@ -220,6 +284,7 @@ def _images(part: ExportPart) -> Iterator[AnnotatedImage]:
         source.image,
         part.spacing,
         states=states,
+        scores={i: s for i, s in part.scores.items() if i in states},
         ignored=frozenset(states) - part.verified if only_verified else frozenset(),
         group=source.key,
         provenance=part.provenance,
@@ -245,10 +310,13 @@ def _unique(items: Iterable[AnnotatedImage]) -> Iterator[AnnotatedImage]:
         yield item if name == item.name else replace(item, name=name)
 
 
+def _segmentation(layer: Labels) -> Any:
+    return layer.metadata.get(METADATA_KEY, {}).get("segmentation")
+
+
 def _provenance(layer: Labels, source: str) -> Provenance:
     """Return what is known of how the labels were made."""
-    segmentation = layer.metadata.get(METADATA_KEY, {}).get("segmentation")
-    made = getattr(segmentation, "provenance", None) or {}
+    made = getattr(_segmentation(layer), "provenance", None) or {}
     # Plain JSON values: parameters hold tuples and paths.
     parameters = json.loads(json.dumps(made.get("parameters", {}), default=str))
     return Provenance(
