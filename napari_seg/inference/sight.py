@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # torch must not be loaded by opening a panel
 
     from napari_seg.inference.reader import ImageReader
     from napari_seg.inference.segment import Model
+    from napari_seg.models.card import Card
     from napari_seg.models.checkpoint import Checkpoint
 
     Array = NDArray[np.float32]
@@ -83,19 +84,15 @@ def iter_sight(
     Raises
     ------
     CheckpointError
-        For a network that finds objects: it has no answer for a pixel.
+        For a network that finds objects, which has no answer for a pixel, or that sees
+        volumes.
     ImageError
         If the pixel lies outside the image.
     """
     params.check()
     yield Progress("load", 0, 1)
     checkpoint = load(model)
-    if checkpoint.card.finds_objects:
-        raise CheckpointError(
-            "This network finds objects, and has no answer for a pixel",
-            checkpoint.card.name,
-            "Choose a model that classifies pixels.",
-        )
+    _check(checkpoint.card)
     reader = open_for(checkpoint, image, params)
     rows, columns = reader.plane_shape
     if not (0 <= pixel[0] < rows and 0 <= pixel[1] < columns):
@@ -109,6 +106,21 @@ def iter_sight(
     view = view_plane(reader, plane or PlaneIndex(), zoom)
     yield Progress("look", 0, 1)
     return _look(checkpoint, view, pixel, diameter)
+
+
+def _check(card: Card) -> None:
+    if card.finds_objects:
+        raise CheckpointError(
+            "This network finds objects, and has no answer for a pixel",
+            card.name,
+            "Choose a model that classifies pixels.",
+        )
+    if card.ndim != 2:
+        raise CheckpointError(
+            "Only networks that see one plane can be looked at",
+            f"{card.name}, which sees volumes",
+            "Choose a model of planes.",
+        )
 
 
 def _iter_diameter(

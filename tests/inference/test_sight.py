@@ -195,6 +195,8 @@ def test_what_has_no_answer_for_a_pixel_is_refused(image):
     detector = checkpoint(Cross(), decoder="detections")
     with pytest.raises(CheckpointError, match="classifies pixels"):
         look(detector, image, (1, 1))
+    with pytest.raises(CheckpointError, match="volumes"):
+        look(checkpoint(Cross(), ndim=3), image, (1, 1))
     with pytest.raises(ImageError, match="outside"):
         look(checkpoint(Cross()), image, (90, 1))
 
