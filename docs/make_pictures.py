@@ -13,7 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from docs import correct_pictures, refine_pictures, train_pictures
+from docs import correct_pictures, network_pictures, refine_pictures, train_pictures
 
 IMAGES = Path(__file__).parent / "images"
 
@@ -37,6 +37,7 @@ def main() -> None:
         correct_pictures.make(IMAGES)
         train_pictures.make(IMAGES)
         refine_pictures.make(IMAGES)
+        network_pictures.make(IMAGES)
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ def make(images: Path) -> None:
         viewer.window.add_dock_widget(widget, name="napari-seg")
         QTest.qWait(1500)
         widget.run()
-        _wait(lambda: not widget.controller.status.state.is_active)
+        wait(lambda: not widget.controller.status.state.is_active)
         viewer.reset_view()
         viewer.scene.camera.zoom *= 4
         box = widget.segment_panel.refine
@@ -45,7 +45,7 @@ def make(images: Path) -> None:
         before = _canvas(viewer)
         box.preset.setCurrentIndex(box.preset.findData("nuclei"))
         box.preview.setChecked(True)
-        _wait(lambda: widget.refiner.preview.is_shown)
+        wait(lambda: widget.refiner.preview.is_shown)
         QTest.qWait(500)
         side_by_side(before, _canvas(viewer)).save(images / "refine-before-after.png")
         for notice in QApplication.allWidgets():
@@ -57,7 +57,8 @@ def make(images: Path) -> None:
         viewer.close()
 
 
-def _wait(is_done: object) -> None:
+def wait(is_done: object) -> None:
+    """Let the window go on until something is so."""
     assert callable(is_done)
     end = time.monotonic() + _PATIENCE_S
     while not is_done():
