@@ -9,7 +9,7 @@ import weakref
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from napari.components import ViewerModel
 from napari.layers import Labels
@@ -81,8 +81,7 @@ class ReviewController:
         self._jobs = jobs
         self._remembered = remembered
         self._report = report or notify
-        self._orders: weakref.WeakKeyDictionary[Labels, Order]
-        self._orders = weakref.WeakKeyDictionary()
+        self._orders = weakref.WeakKeyDictionary[Labels, Order]()
         self._ranking: Job | None = None
         self._ranked: Labels | None = None
         self._is_closed = False
@@ -95,15 +94,13 @@ class ReviewController:
         desk = self._desk
         if desk is None:
             return None
-        layer = desk.target.layer
-        order = self._orders.get(layer)
+        layer, order = desk.target.layer, self._orders.get(desk.target.layer)
         is_current = order is not None and order.basis is measures.prediction(layer)
         return order if is_current else None
 
     @property
     def _desk(self) -> Desk | None:
-        desk: Desk | None = self._corrector.desk
-        return desk
+        return cast("Desk | None", self._corrector.desk)
 
     def close(self) -> None:
         """Stop all work and let go of the others."""
