@@ -10,11 +10,17 @@ Results are kept in ``--cache``, a file a name.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from benchmarks._networks import Result, each, parser, read_some
 from benchmarks._table import report
+
+if TYPE_CHECKING:
+    from napari_seg.models.checkpoint import Checkpoint
+    from napari_seg.training.pairs import TrainingPlane
 
 IMAGES = 4
 SIDE = 256
@@ -23,8 +29,6 @@ SIDE = 256
 
 def learn(name: str, options: argparse.Namespace) -> Result:
     """Train one network and let it segment what it has seen."""
-    from napari_seg.imaging.metrics import evaluate, pool
-    from napari_seg.inference.segment import segment
     from napari_seg.training.augmentation import Augmentation
     from napari_seg.training.params import TrainParams
     from napari_seg.training.progress import TrainProgress
@@ -59,25 +63,26 @@ def learn(name: str, options: argparse.Namespace) -> Result:
             model = stop.value
             break
         steps = step.done if isinstance(step, TrainProgress) else steps
+    return {"name": name, "steps": steps, **judge(model, planes, options.device)}
+
+
+def judge(model: Checkpoint, planes: Sequence[TrainingPlane], device: str) -> Result:
+    """Segment images and compare: pixels by their likeliest class, and objects."""
+    from napari_seg.imaging.metrics import evaluate, pool
+    from napari_seg.inference.segment import segment
+
     right, total, cells, scores = 0, 0, 0, []
     for plane in planes:
         image, truth = plane.read((slice(None), slice(None)))
         found = segment(
-            image,
-            model,
-            axes="CYX",
-            diameter_px=plane.diameter_px,
-            device=options.device,
-            keep_probabilities=False,
-        ).labels
-        right += int(((found > 0) == (truth > 0)).sum())
+            image, model, axes="CYX", diameter_px=plane.diameter_px, device=device
+        )
+        right += int(((found.semantic > 0) == (truth > 0)).sum())
         cells += int((truth > 0).sum())
         total += truth.size
-        scores.append(evaluate(found, np.asarray(truth)))
+        scores.append(evaluate(found.labels, np.asarray(truth)))
     pooled = pool(scores)
     return {
-        "name": name,
-        "steps": steps,
         "pixel accuracy": right / total,
         "all background": 1 - cells / total,
         "mean IoU": pooled.mean_iou,

@@ -52,6 +52,8 @@ class DeepLabV3(DenseNetwork):
     multi_grid : sequence of int
         Relative dilations of the encoder's last blocks; empty for encoders without a
         ``layer4``.
+    rates : sequence of int
+        Dilations of the pyramid at an output stride of 16; at 8 they are doubled.
     width : int
         Channels of the pyramid; 256 in the paper.
     decoder : bool
@@ -72,6 +74,7 @@ class DeepLabV3(DenseNetwork):
         output_stride: int = 16,
         stem_pool: bool = True,
         multi_grid: Sequence[int] = MULTI_GRID,
+        rates: Sequence[int] = RATES,
         width: int = 256,
         decoder: bool = False,
         separable: bool = False,
@@ -88,7 +91,7 @@ class DeepLabV3(DenseNetwork):
             multi_grid=multi_grid,
             pretrained=pretrained,
         )
-        rates = [rate * 16 // output_stride for rate in RATES]
+        rates = [rate * 16 // output_stride for rate in rates]
         deepest = self.encoder.channels[-1]
         self.pyramid = ASPP(deepest, width, rates, depthwise=separable)
         self.decoder: EdgeDecoder | None = None

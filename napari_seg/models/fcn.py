@@ -9,6 +9,8 @@ by 100 px, so that no image is too small, and every map is cropped to where it b
 Departures from the paper, all of them options:
   - ``rim_px=1`` pads every convolution just enough instead, which computes a fifth for
     a tile of 160 px;
+  - ``core_px``: on a patch of 160 px the layer of 7x7 would learn from zeros beyond the
+    border more than from the patch, and on a larger image not know what it sees;
   - ``width``, ``dense`` and ``norm``, to train slim ones from nothing: the authors
     started from VGG's weights, and each finer network from the coarser one.
 """
@@ -28,6 +30,8 @@ from napari_seg.models.blocks.vgg import VGGEncoder
 
 RIM_PX = 100
 """Padding of the first convolution in the authors' code."""
+CORE_PX = 7
+"""Side of the maps that VGG's first fully connected layer reads."""
 SHIFTS = {RIM_PX: (5, 9), 1: (-1, -1)}
 """Where the enlarged scores begin in those of the fourth and of the third pooling. A
 kernel of 4 px and stride 2 makes two pixels too many: with no rim they overhang."""
@@ -47,7 +51,10 @@ class FCN(DenseNetwork):
     dense : int
         Channels of the two layers that were fully connected.
     rim_px : {100, 1}
-        Padding of the first convolution; with 1 the layer of 7x7 is padded as well.
+        Padding of the first convolution; with 1 the next layer of more than 3x3 is
+        padded as well.
+    core_px : int
+        Side of the first layer that was fully connected; other than 7 with a rim of 1.
     norm : {"batch", "group"}, optional
     dropout : float
         After each of the two layers (VGG has it).
@@ -68,6 +75,7 @@ class FCN(DenseNetwork):
         width: int = 64,
         dense: int = 4096,
         rim_px: int = RIM_PX,
+        core_px: int = CORE_PX,
         norm: Norm | None = None,
         dropout: float = 0.5,
         skip_scales: Sequence[float] = (1.0, 1.0),
@@ -75,14 +83,20 @@ class FCN(DenseNetwork):
         super().__init__()
         if rim_px not in CROPS:
             raise ValueError(f"rim_px must be 100 or 1 (found: {rim_px}).")
+        if not core_px % 2 or (core_px != CORE_PX and rim_px == RIM_PX):
+            raise ValueError(
+                f"core_px must be odd, and {CORE_PX} with a rim of {RIM_PX} "
+                f"(found: {core_px})."
+            )
         self.shifts, self.crop = SHIFTS[rim_px], CROPS[rim_px][self.stride]
         self.skip_scales = tuple(skip_scales)
         self.encoder = VGGEncoder(
             in_channels, width=width, norm=norm, first_padding=rim_px
         )
         last = self.encoder.channels[-1]
+        rim = core_px // 2 if rim_px == 1 else 0
         self.dense = nn.Sequential(
-            *_dense(last, dense, 7, 3 if rim_px == 1 else 0, norm, dropout),
+            *_dense(last, dense, core_px, rim, norm, dropout),
             *_dense(dense, dense, 1, 0, norm, dropout),
         )
         levels = {32: 1, 16: 2, 8: 3}[self.stride]

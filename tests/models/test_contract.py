@@ -14,6 +14,7 @@ from napari_seg.errors import UnknownModelError
 from napari_seg.models.card import Card
 from napari_seg.models.checkpoint import load_model, save_checkpoint
 from napari_seg.models.registry import ARCHITECTURES, build_network
+from napari_seg.training.params import TrainParams
 
 RESNET = {
     "channels": [4, 6, 8, 16],
@@ -36,7 +37,7 @@ CASES = {
     "fcn16s": VGG,
     "fcn32s": {"rim_px": 1, **VGG},
     "fcn8s": VGG,
-    "fcn8s: padded": {"rim_px": 1, "norm": "group", **VGG},
+    "fcn8s: padded": {"rim_px": 1, "core_px": 3, "norm": "group", **VGG},
     "hdc": FINE | {"rates": "1-2-5"},
     "hdc: DRN": {"encoder": "drn", "encoder_options": {"width": 2}, "cell_px": 4},
     "patch-classifier": {"kernels_px": [4, 3], "width": 4, "hidden": 6},
@@ -338,3 +339,29 @@ def test_torch_can_trace_it(case):
         traced = torch.jit.trace(network, x, strict=False, check_trace=False)
     with torch.inference_mode():
         close(traced(x)["out"], network(x)["out"])
+
+
+@pytest.mark.parametrize(
+    "name", [a.name for a in ARCHITECTURES.values() if a.kind == "dense"]
+)
+def test_every_tap_of_a_dilated_kernel_learns_from_a_usual_patch(name):
+    with torch.device("meta"):
+        network = build_network(
+            name,
+            in_channels=1,
+            num_classes=2,
+            **ARCHITECTURES[name].training_arguments,
+        ).train()
+        sides = []
+
+        def look(layer, inputs, _):
+            if max(layer.dilation) > 1:
+                reach = layer.dilation[0] * (layer.kernel_size[0] // 2)
+                sides.append((min(inputs[0].shape[2:]), reach))
+
+        for layer in network.modules():
+            if isinstance(layer, torch.nn.Conv2d):
+                layer.register_forward_hook(look)
+        patch = TrainParams().patch_px
+        network(torch.zeros(2, 1, patch, patch))
+    assert all(side > reach for side, reach in sides)

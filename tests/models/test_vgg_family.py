@@ -153,6 +153,14 @@ def test_at_once_scales_weigh_the_skips():
         assert torch.equal(network(x)["out"], found)
 
 
+@pytest.mark.parametrize(
+    "options", [{"core_px": 3}, {"core_px": 4, "rim_px": 1}, {"core_px": 5}]
+)
+def test_a_core_that_would_shift_the_scores_is_refused(options):
+    with pytest.raises(ValueError, match="core_px"):
+        FCN8s(1, 2, **options, **SLIM)
+
+
 def test_other_rims_are_refused():
     with pytest.raises(ValueError, match="100 or 1"):
         FCN8s(1, 2, rim_px=50, **SLIM)

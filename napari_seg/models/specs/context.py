@@ -14,6 +14,9 @@ SLIM: dict[str, Any] = {
     "output_stride": 8,
     "stem_pool": False,
 }
+SLIM_RATES = (1, 2, 4)
+"""Doubled at stride 8, where a patch of 160 px has 20 pixels. Taps that never fell into
+it would be as they were drawn, and look at a larger image all the same."""
 
 SPECS = (
     Architecture(
@@ -25,7 +28,7 @@ SPECS = (
         paper="arXiv:1706.05587",
         good_at="large structures of several sizes; thin gaps are blurred",
         network="napari_seg.models.deeplab_v3:DeepLabV3",
-        training_arguments={**SLIM, "width": 128},
+        training_arguments={**SLIM, "width": 128, "rates": SLIM_RATES},
         reference=Reference(
             39_048_533, "ResNet-50 and the head of section 3.3, counted by hand"
         ),
@@ -40,7 +43,7 @@ SPECS = (
         paper="arXiv:1802.02611",
         good_at="structures of several sizes with clean edges",
         network="napari_seg.models.deeplab_v3:deeplab_v3plus",
-        training_arguments={**SLIM, "width": 128},
+        training_arguments={**SLIM, "width": 128, "rates": SLIM_RATES},
         reference=Reference(
             40_352_181, "ResNet-50, pyramid and decoder of section 3.1, by hand"
         ),

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from napari_seg.models.specs.spec import Architecture, Reference
 
+SLIM_RATES = (2, 4, 8, 12)
+"""Of a patch of 160 px the map at stride 8 has 20 pixels. Taps that never fell into it
+would be as they were drawn, and look at a larger image all the same."""
 SLIM_RESNET = {"channels": (16, 32, 64, 128)}
 
 SPECS = (
@@ -55,6 +58,7 @@ SPECS = (
         training_arguments={
             "width": 12,
             "dense": 128,
+            "rate": 6,
             "norm": "batch",
             "dropout": 0.1,
         },
@@ -73,6 +77,7 @@ SPECS = (
             "encoder": "resnet18",
             "encoder_options": SLIM_RESNET,
             "stem_pool": False,
+            "rates": SLIM_RATES,
         },
         reference=Reference(44_048_532, "ResNet-101 of the authors' code"),
         pretrainable=True,

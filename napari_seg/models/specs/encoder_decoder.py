@@ -45,7 +45,7 @@ SPECS = (
             paper="arXiv:1411.4038",
             good_at=good_at,
             network=f"napari_seg.models.fcn:FCN{stride}s",
-            training_arguments=SLIM_VGG | {"rim_px": 1},
+            training_arguments=SLIM_VGG | {"rim_px": 1, "core_px": 3},
             reference=Reference(parameters, _FCN),
         )
         for stride, parameters, good_at in (
