@@ -13,7 +13,13 @@ import sys
 import tempfile
 from pathlib import Path
 
-from docs import correct_pictures, network_pictures, refine_pictures, train_pictures
+from docs import (
+    correct_pictures,
+    folder_pictures,
+    network_pictures,
+    refine_pictures,
+    train_pictures,
+)
 
 IMAGES = Path(__file__).parent / "images"
 
@@ -35,6 +41,7 @@ def main() -> None:
         napari_seg("demo", "--headless", "--out", folder)
         shutil.copy(Path(folder) / "overlay.png", IMAGES / "overlay.png")
         correct_pictures.make(IMAGES)
+        folder_pictures.make(IMAGES)
         train_pictures.make(IMAGES)
         refine_pictures.make(IMAGES)
         network_pictures.make(IMAGES)

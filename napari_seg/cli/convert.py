@@ -61,6 +61,13 @@ def convert(
     ngff: Annotated[
         str, typer.Option(metavar="0.4|0.5", help="Version of OME-Zarr.")
     ] = "0.5",
+    overlaps: Annotated[
+        str,
+        typer.Option(
+            metavar="refuse|later|smaller",
+            help="Which of two objects that overlap is on top (COCO, ROIs, YOLO).",
+        ),
+    ] = "refuse",
     check: Annotated[
         bool, typer.Option("--check", help="Verify the data set INPUT; write nothing.")
     ] = False,
@@ -73,6 +80,7 @@ def convert(
     ] = False,
 ) -> None:
     """Convert annotations, or check a data set; nothing is ever overwritten."""
+    from napari_seg.data.formats.overlaps import resolving
     from napari_seg.data.formats.selection import Counted, Selection, select
 
     if check or repair:
@@ -86,12 +94,17 @@ def convert(
     target = _format(to)
     selection = Selection(verified_only, crops, val_share)
     write = _writer(target, out, weights, ngff)
-    with counting(f"{source.name} to {to}") as count:
+    title = f"{source.name} to {to}"
+    with counting(title) as count, resolving(overlaps) as found_twice:
         items = select(lambda: reader.read(source, images), selection)
         counted = Counted(items, count)
         _write(write, counted, out)
+    twice = found_twice.contested
+    if twice:
+        warn(f"{twice} pixels were claimed by two objects; the {overlaps} one has them")
     if as_json:
         found = {"images": counted.images, "objects": counted.objects}
+        found |= {"contested_pixels": twice} if twice else {}
         emit_json({"input": str(source), "output": str(out), "format": to, **found})
     else:
         say(f"{out}: {counted.images} images, {counted.objects} objects ({to})")

@@ -19,6 +19,7 @@ CANCEL = Shortcut("Ctrl+Alt+X", "Cancel the run and keep the finished tiles")
 ESTIMATE = Shortcut("Ctrl+Alt+E", "Estimate the size of the objects")
 WEIGHTS = Shortcut("Ctrl+Alt+B", "Show the border weights of the labels, or hide them")
 REFINE = Shortcut("Ctrl+Alt+F", "Give the labels the refined outlines, as one step")
+IMPORT = Shortcut("Ctrl+Alt+N", "Import masks of the image from a file")
 SAVE_RECIPE = Shortcut("Ctrl+Alt+Y", "Save how the labels were made, as a recipe")
 BEFORE = Shortcut("0", "Hold to see the labels without the refinement")
 
@@ -88,8 +89,8 @@ FOLDER: tuple[Shortcut, ...] = (
 """Of folder work; those of images work on every tab, while a folder is open."""
 
 ALL: tuple[Shortcut, ...] = (
-    RUN, CANCEL, ESTIMATE, REFINE, SAVE_RECIPE, BEFORE, WEIGHTS, *TRAINING, *FOLDER,
-    *CORRECTION,
+    RUN, CANCEL, ESTIMATE, REFINE, SAVE_RECIPE, BEFORE, IMPORT, WEIGHTS,
+    *TRAINING, *FOLDER, *CORRECTION,
 )  # fmt: skip
 """napari's own keys, which these must not repeat, are checked by a test."""
 

@@ -15,6 +15,7 @@ from napari_seg.gui.controller import SegmentController
 from napari_seg.gui.correction.controller import CorrectController
 from napari_seg.gui.engine import Engine
 from napari_seg.gui.folder.controller import FolderController
+from napari_seg.gui.importing import ImportController
 from napari_seg.gui.look import LookController
 from napari_seg.gui.panels.correct import CorrectPanel
 from napari_seg.gui.panels.folder import FolderPanel
@@ -95,15 +96,9 @@ class SegmentationWidget(QWidget):
         )
         self.reviewer = self._make_reviewer(napari_viewer, remembered)
         self.table = self._make_table(napari_viewer)
+        self.importer = self._make_importer(napari_viewer)
         self.autosaver = self._make_autosaver(napari_viewer, remembered)
-        self.trainer = TrainController(
-            napari_viewer,
-            self.train_panel,
-            engine,
-            JobPump(self).jobs,
-            remembered,
-            on_model=self._on_model,
-        )
+        self.trainer = self._make_trainer(napari_viewer, engine, remembered)
         self.exporter = self._make_exporter(napari_viewer)
         self.weigher = WeightsController(
             napari_viewer, self.weights_panel, JobPump(self).jobs, remembered
@@ -120,6 +115,7 @@ class SegmentationWidget(QWidget):
             self.folders,
             self.guard,
             self.table,
+            self.importer,
             self.reviewer,
             self.refiner,
             self.looker,
@@ -158,6 +154,22 @@ class SegmentationWidget(QWidget):
             self.controller,
             JobPump(self).jobs,
             remembered,
+        )
+
+    def _make_importer(self, viewer: napari.Viewer) -> ImportController:
+        box = self.correct_panel.imports
+        return ImportController(viewer, box, self.corrector, JobPump(self).jobs)
+
+    def _make_trainer(
+        self, viewer: napari.Viewer, engine: Engine, remembered: Remembered
+    ) -> TrainController:
+        return TrainController(
+            viewer,
+            self.train_panel,
+            engine,
+            JobPump(self).jobs,
+            remembered,
+            on_model=self._on_model,
         )
 
     def _make_table(self, viewer: napari.Viewer) -> ReviewTable:

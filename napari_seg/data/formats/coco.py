@@ -21,6 +21,7 @@ from napari_seg.data.formats.coco_index import (
 )
 from napari_seg.data.formats.files import Names, new_folder, write_plane
 from napari_seg.data.formats.outlines import Piece, pieces, rings_of
+from napari_seg.data.formats.overlaps import put
 from napari_seg.data.limits import library
 from napari_seg.errors import FormatError
 
@@ -154,7 +155,9 @@ def _filled(
         seen.add(number)
         mask = decode(entry["segmentation"], labels.shape)
         put(labels, mask, number, item.name)
-    known = dict(annotations)
+    # An object that others cover is not there.
+    there = set(np.unique(labels).tolist())
+    known = {number: entry for number, entry in annotations if number in there}
     return replace(
         item,
         labels=labels,
@@ -163,27 +166,6 @@ def _filled(
         states={i: a["state"] for i, a in known.items() if a.get("state") in STATES},
         ignored=frozenset(i for i, a in known.items() if a.get("iscrowd")),
     )
-
-
-def put(
-    labels: NDArray[np.int32], mask: NDArray[np.bool_], number: int, name: str
-) -> None:
-    """Draw an object, where there is none yet.
-
-    Raises
-    ------
-    FormatError
-        If it overlaps another: labels hold one id per pixel.
-    """
-    there = labels[mask]
-    if there.any():
-        other = int(there[there > 0][0])
-        raise FormatError(
-            f"objects {other} and {number} of {name} overlap",
-            f"{np.count_nonzero(there)} pixels belong to both",
-            "Labels hold one id per pixel: part the objects first.",
-        )
-    labels[mask] = number
 
 
 def decode(stored: Any, shape: tuple[int, ...]) -> NDArray[np.bool_]:

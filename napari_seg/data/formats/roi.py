@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_seg.data.annotated import AnnotatedImage
-from napari_seg.data.formats.coco import put
 from napari_seg.data.formats.files import Names, image_of_stem, new_folder
 from napari_seg.data.formats.outlines import Piece, Rings, filled, pieces, rings_of
+from napari_seg.data.formats.overlaps import put
 from napari_seg.data.io import read_image, write_picture
 from napari_seg.data.limits import check_size, library
 from napari_seg.errors import FormatError

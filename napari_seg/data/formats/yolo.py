@@ -11,7 +11,6 @@ import yaml
 from numpy.typing import NDArray
 
 from napari_seg.data.annotated import AnnotatedImage
-from napari_seg.data.formats.coco import put
 from napari_seg.data.formats.coco_index import Categories
 from napari_seg.data.formats.files import (
     Names,
@@ -20,6 +19,7 @@ from napari_seg.data.formats.files import (
     write_plane,
 )
 from napari_seg.data.formats.outlines import filled, joined, pieces, rings_of
+from napari_seg.data.formats.overlaps import put
 from napari_seg.data.io import read_image
 from napari_seg.data.limits import check_size
 from napari_seg.errors import FormatError

@@ -19,11 +19,13 @@ from napari_seg.gui.forms import tooltip
 from napari_seg.gui.panels.choices import combo_box, fill_combo, scrolled
 from napari_seg.gui.panels.correct_footer import CorrectFooter
 from napari_seg.gui.panels.fields import SPACING_PX, FieldGrid, wrapping_policy
+from napari_seg.gui.panels.import_box import ImportBox
 from napari_seg.gui.panels.keys import KeyButton, TypingGuard
 from napari_seg.gui.panels.object_box import ObjectBox
 from napari_seg.gui.panels.planes_box import PlanesBox
 from napari_seg.gui.panels.recover_strip import RecoverStrip
 from napari_seg.gui.panels.review_strip import ReviewStrip
+from napari_seg.gui.panels.rows import Group
 from napari_seg.gui.panels.tool_box import ToolBox
 from napari_seg.gui.panels.two_way import TwoWay
 from napari_seg.gui.panels.wheel_guard import WheelGuard
@@ -91,6 +93,7 @@ class CorrectPanel(QWidget):
         self.labels = combo_box()
         self.labels.setPlaceholderText("No labels open")
         self.new_labels = KeyButton("New labels", shortcuts.NEW_LABELS)
+        self.imports = ImportBox()
         self.image = combo_box()
         self.image.setPlaceholderText("No image open")
         self.tools = ToolBox()
@@ -129,6 +132,9 @@ class CorrectPanel(QWidget):
             inner.addWidget(widget)
         column = QVBoxLayout(self)
         column.setSpacing(SPACING_PX)
+        self.imports.take_drops(self)
+        layers = Group("", [layers, self.imports])
+        layers.heading.hide()
         parts = [self.recovery, self.hint, layers, self.problem, self.work]
         column.addWidget(scrolled(parts), 1)
         column.addWidget(self.footer)
