@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from napari_seg.inference.reader import ImageReader
     from napari_seg.models.card import Card
 
+LOOK_ERROR = 0.25
+"""How wrong (octaves, standard deviation) an estimate from a look is."""
+LEAST_SPREAD = 0.3
+"""How much (octaves) objects may differ from the usual however alike those were."""
 ZOOMS = (1.0, 0.5, 0.25, 0.125, 2.0)
 """Network pixels per image pixel at which objects are looked for."""
 
@@ -111,7 +115,23 @@ def iter_estimate(
         refined = best_sighting([scout.look(zoom, parts=2)], card.object_diameter_px)
         best = refined or best
     message = "No object found to estimate the size from: the image is not rescaled"
-    if best is not None:
-        message = f"Objects: about {best.diameter_px:.3g} px"
+    diameter = None if best is None else temper(best.diameter_px, card)
+    if diameter is not None:
+        message = f"Objects: about {diameter:.3g} px"
     yield Progress("size", total, total, message=message)
-    return None if best is None else best.diameter_px
+    return diameter
+
+
+def temper(seen_px: float, card: Card) -> float:
+    """Return an estimate, drawn towards the usual diameter by what each is worth.
+
+    The next image is likely from the same microscope as those of the training, and an
+    estimate from a look is rough: its expectation given both, in octaves. Without a
+    usual diameter it stays as it is.
+    """
+    if card.usual_diameter_px is None:
+        return seen_px
+    prior = math.hypot(card.usual_spread, LEAST_SPREAD)
+    share = prior**2 / (prior**2 + LOOK_ERROR**2)
+    usual = card.usual_diameter_px
+    return float(usual * (seen_px / usual) ** share)

@@ -44,6 +44,11 @@ class Card:
     """Percentiles that become 0 and 1."""
     object_diameter_px: float = 20.0
     """Median object diameter (pixels) the network was trained at."""
+    usual_diameter_px: float | None = None
+    """Median object diameter (pixels) in the images of the training as they are;
+    estimates for new images are drawn towards it."""
+    usual_spread: float = 0.0
+    """Standard deviation of that over the images, in octaves (doublings)."""
     pixel_size_um: float | None = None
     """Pixel size (micrometres) of the training images, if one size holds for all."""
     z_step_px: float | None = None

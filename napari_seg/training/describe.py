@@ -72,6 +72,7 @@ def make_card(
             stuff=_stuff(params),
             decoder=decoder,
             object_diameter_px=diameter or start.object_diameter_px,
+            **_usual(pairs),
             # Those of the old weights, perhaps found on these very images, would let
             # no new weights win. The best weights get their own at the end.
             threshold=Card.threshold,
@@ -92,6 +93,7 @@ def make_card(
         decoder=decoder,
         normalisation=params.normalisation,
         object_diameter_px=diameter,
+        **_usual(pairs),
         **text,
     )
 
@@ -174,6 +176,17 @@ def with_scores(card: Card, metrics: Metrics) -> Card:
         if key.startswith(("ap_", "mean_ap", "pq"))
     }
     return replace(card, scores=scores)
+
+
+def _usual(pairs: Sequence[TrainingPlane]) -> dict[str, Any]:
+    """Return how large objects are in the images, and how much that varies."""
+    octaves = np.log2([p.diameter_px for p in pairs if p.diameter_px > 0])
+    if not len(octaves):
+        return {}
+    return {
+        "usual_diameter_px": round(float(2 ** np.median(octaves)), 2),
+        "usual_spread": round(float(np.std(octaves)), 3),
+    }
 
 
 def _z_step(pairs: Sequence[TrainingPlane], diameter_px: float) -> float | None:

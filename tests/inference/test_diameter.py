@@ -10,6 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from napari_seg.errors import ImageError
+from napari_seg.inference.diameter import temper
 from napari_seg.inference.scout import Sighting, best_sighting
 from napari_seg.inference.segment import (
     SegmentParams,
@@ -98,6 +99,27 @@ def test_a_sighting_counts_for_more_near_the_trained_size() -> None:
     near = Sighting(0.25, 80.0, 9, 0.9)
     assert best_sighting([far, near, Sighting(2.0, np.nan, 0, 0.0)], 20.0) is near
     assert best_sighting([Sighting(2.0, np.nan, 0, 0.0)], 20.0) is None
+
+
+def test_estimates_are_drawn_towards_the_usual_size(brightness: Checkpoint) -> None:
+    card = brightness.card
+    assert temper(30.0, card) == 30.0
+    alike = replace(card, usual_diameter_px=60.0, usual_spread=0.0)
+    varied = replace(alike, usual_spread=2.0)
+    assert temper(60.0, alike) == pytest.approx(60.0)
+    share = 0.09 / (0.09 + 0.0625)
+    assert temper(30.0, alike) == pytest.approx(60.0 * 0.5**share)
+    assert 30.0 < temper(30.0, varied) < 31.0 < temper(30.0, alike)
+
+
+def test_the_usual_size_tells_in_segmenting(
+    brightness: Checkpoint, spots: Draw
+) -> None:
+    usual = replace(brightness.card, usual_diameter_px=18.0, usual_spread=0.1)
+    image = spots((240, 300), 12.0)
+    plain = estimate_diameter(image, brightness)
+    drawn = estimate_diameter(image, replace(brightness, card=usual))
+    assert plain < drawn < 18.0
 
 
 def test_a_diameter_in_micrometres_is_divided_by_the_pixel_size(
