@@ -7,7 +7,10 @@ decoder). The transformer is timm's.
 
 Departures from the paper:
   - the patch may be smaller than 16 px (``patch_px=8``), for nuclei of 20 px would be
-    less than two patches wide.
+    less than two patches wide;
+  - of fewer than 8 classes the masks are scaled instead of normalised over the classes.
+    Two numbers normalised are 1 and -1 whatever they were, and three are little better:
+    two discs were learnt to an IoU of 0.77 so in 150 steps, and to 0.97 with a scale.
 """
 
 from __future__ import annotations
@@ -24,6 +27,10 @@ from napari_seg.models.blocks.dense import DenseNetwork
 from napari_seg.models.blocks.encoder import build_encoder
 
 Decoder = Literal["mask", "linear"]
+FEWEST_NORMALISED = 8
+"""Classes from which on masks are normalised over the classes, as in the paper."""
+FIRST_SCALE = 10.0
+"""Of the masks, which are cosines, before training."""
 HEAD = 64
 """Channels of one attention head of the mask decoder."""
 
@@ -117,10 +124,18 @@ class MaskDecoder(nn.Module):
     num_classes : int
     layers : int
     dropout : float
+    normalise : bool, optional
+        Normalise the masks over the classes; by default if there are enough of them.
     """
 
     def __init__(
-        self, embed: int, num_classes: int, *, layers: int = 2, dropout: float = 0.1
+        self,
+        embed: int,
+        num_classes: int,
+        *,
+        layers: int = 2,
+        dropout: float = 0.1,
+        normalise: bool | None = None,
     ) -> None:
         super().__init__()
         heads = max(1, embed // HEAD)
@@ -134,7 +149,10 @@ class MaskDecoder(nn.Module):
         self.of_patches = nn.Parameter(scale * torch.randn(embed, embed))
         self.of_classes = nn.Parameter(scale * torch.randn(embed, embed))
         self.norm = nn.LayerNorm(embed)
-        self.mask_norm = nn.LayerNorm(num_classes)
+        if normalise is None:
+            normalise = num_classes >= FEWEST_NORMALISED
+        norm = nn.LayerNorm if normalise else Scale
+        self.mask_norm: nn.Module = norm(num_classes)
         nn.init.trunc_normal_(self.classes, std=0.02)
         for layer in self.modules():
             if isinstance(layer, nn.Linear):
@@ -157,3 +175,16 @@ class MaskDecoder(nn.Module):
         patches = functional.normalize(x[:, :-count] @ self.of_patches, dim=2)
         classes = functional.normalize(x[:, -count:] @ self.of_classes, dim=2)
         return patches @ classes.transpose(1, 2)
+
+
+class Scale(nn.Module):
+    """A factor and a shift for each channel: a layer norm without the norm."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.full((channels,), FIRST_SCALE))
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., C) -> same."""
+        return x * self.weight + self.bias

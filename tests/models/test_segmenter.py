@@ -71,7 +71,7 @@ class Reference(nn.Module):
 
 def test_mask_decoder_is_that_of_the_authors():
     torch.manual_seed(0)
-    ours = MaskDecoder(128, 3).eval()
+    ours = MaskDecoder(128, 3, normalise=True).eval()
     for parameter in ours.parameters():
         nn.init.normal_(parameter, std=0.1)
     for block in ours.blocks:
@@ -90,9 +90,10 @@ def test_mask_decoder_is_that_of_the_authors():
     torch.testing.assert_close(ours(tokens), expected, atol=1e-4, rtol=1e-4)
 
 
-def test_masks_are_cosines_and_classes_may_change_places():
+@pytest.mark.parametrize("normalise", [True, False])
+def test_masks_are_cosines_and_classes_may_change_places(normalise):
     torch.manual_seed(0)
-    decoder = MaskDecoder(64, 4).eval()
+    decoder = MaskDecoder(64, 4, normalise=normalise).eval()
     tokens = torch.randn(2, 6, 64)
     masks = decoder.masks(tokens)
     assert masks.abs().max() <= 1 + 1e-6
@@ -131,3 +132,18 @@ def test_linear_decoder_classifies_patch_by_patch():
 def test_other_decoders_are_refused():
     with pytest.raises(ValueError, match="decoder"):
         Segmenter(1, 2, **TINY, decoder="dpt")
+
+
+def test_few_classes_are_scaled_and_many_normalised():
+    torch.manual_seed(0)
+    tokens = torch.randn(2, 6, 64)
+    few, many = MaskDecoder(64, 2).eval(), MaskDecoder(64, 8).eval()
+    torch.testing.assert_close(few(tokens), 10 * few.masks(tokens))
+    torch.testing.assert_close(
+        many(tokens).mean(2), torch.zeros(2, 6), atol=1e-5, rtol=0
+    )
+    # Two numbers, normalised, forget how far they were apart.
+    masks = torch.tensor([[0.3, -0.2], [0.9, -0.9]])
+    both = MaskDecoder(64, 2, normalise=True).mask_norm(masks)
+    torch.testing.assert_close(both[0], both[1], atol=1e-3, rtol=0)
+    assert not torch.allclose(*few.mask_norm(masks))
