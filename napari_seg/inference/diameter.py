@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from napari_seg.inference.reader import ImageReader
     from napari_seg.models.card import Card
 
-LOOK_ERROR = 0.25
+LOOK_ERROR = 0.4
 """How wrong (octaves, standard deviation) an estimate from a look is."""
 LEAST_SPREAD = 0.3
 """How much (octaves) objects may differ from the usual however alike those were."""
