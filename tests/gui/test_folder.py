@@ -265,3 +265,28 @@ def test_small_pictures_show_the_middle_plane(axes, shape):
     assert picture.shape[2] == 3
     assert max(picture.shape) <= 44
     assert (picture.min(), picture.max()) == (0, 255)
+
+
+def test_other_labels_of_the_image_are_neither_saved_over_it_nor_lost(begin, folder):
+    session = begin()
+    session.open(folder)
+    session.settle()
+    paint(session)
+    mine = session.bench.labels
+    other = session.viewer.add_labels(np.ones((64, 96), np.int32), name="imported")
+    other.metadata[METADATA_KEY] = {"image": "c1", "axes": "YX"}
+    session.bench.follow(other)  # it is in hand now
+    assert session.bench.labels is mine
+    session.go(1)
+    session.settle()
+    assert stored(folder)["c1"].states[99] == "edited"
+    assert "imported" in session.layers
+    assert session.panel.shown["status"] == (
+        "imported stayed open: it is not saved with c1."
+    )
+    # Once the first are removed, the others are the labels of the image.
+    session.go(-1)
+    session.settle()
+    session.viewer.layers.remove(session.bench.labels)
+    session.bench.follow(other)
+    assert session.bench.labels is other

@@ -122,11 +122,11 @@ class Bench:
         Parameters
         ----------
         layer : Labels
-            The layer.
+            The layer; others are not saved with the image as long as it is there.
         base : ndarray of int, optional
             What it was before anybody corrected it.
         """
-        if layer is self.labels:
+        if layer is self.labels or self._has_labels():
             return
         self._stop_watching()
         self.labels, self.base = layer, base
@@ -180,12 +180,31 @@ class Bench:
                     self._viewer.layers.remove(layer)
                 yield
 
+    def others(self) -> list[Layer]:
+        """Return labels of this image that are not saved with it, and are somebody's.
+
+        They stay in the viewer: imported or drawn beside, or a run that was corrected.
+        """
+        return [
+            layer
+            for layer in self._viewer.layers
+            if _belongs(layer, self.image.name)
+            and isinstance(layer, Labels)
+            and layer is not self.labels
+            and (can_undo(layer) or "provenance" not in layer.metadata[METADATA_KEY])
+        ]
+
+    def _has_labels(self) -> bool:
+        return self.labels is not None and self.labels in self._viewer.layers
+
     def _layers(self) -> list[Layer]:
         """Return all layers of this image, with marks on its labels."""
+        others = self.others()
         own = [
             layer
             for layer in self._viewer.layers
-            if layer in (self.image, self.labels) or _belongs(layer, self.image.name)
+            if layer in (self.image, self.labels)
+            or (_belongs(layer, self.image.name) and layer not in others)
         ]
         names = tuple(f"{layer.name} correct" for layer in own)
         return own + [

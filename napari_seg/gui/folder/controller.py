@@ -82,6 +82,7 @@ class FolderController:
         self._jobs = jobs
         self._report = report or notify
         self._opener = Opener(jobs)
+        self._note = ""
         self._saver = Saver(jobs, self._on_saved, self._tell)
         self._is_closed = False
         self.ahead = Ahead(segmenter, self._on_ready, self._on_ahead, self._tell)
@@ -201,7 +202,8 @@ class FolderController:
     def _show(
         self, opened: Opened, limits: Any, prediction: Prediction | None = None
     ) -> None:
-        self._panel.set_status("")
+        self._panel.set_status(self._note)
+        self._note = ""
         self.bench = bench = Bench(self._viewer, opened, limits)
         self._viewer.reset_view()
 
@@ -241,6 +243,9 @@ class FolderController:
             journal = self._autosaver.part_with(bench.labels)
             self.saved.emit([bench.labels])
         self.bench = None
+        others = ", ".join(layer.name for layer in bench.others())
+        if others:
+            self._note = f"{others} stayed open: it is not saved with {bench.name}."
         if saving is not None:
             then = partial(self._autosaver.discard, journal) if journal else _nothing
             self._saver.save(folder, saving, then)
