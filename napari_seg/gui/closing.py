@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from napari.layers import Labels
-from napari.utils.notifications import show_warning
 from qtpy.QtCore import QEvent, QObject
 from qtpy.QtWidgets import QMessageBox
 
@@ -79,9 +78,12 @@ class CloseGuard:
 
     def _on_removed(self, layer: Labels, count: int) -> None:
         text = removal_text(layer.name, count, self._autosaver.is_on)
-        # Not while the window is being closed, with all its layers.
-        key = f"removed {layer.name}"
-        self._jobs.later(key, _AFTER_S, lambda: show_warning(text))
+        # In the status bar, and not while the window is being closed: napari's own
+        # notice over a canvas that has just lost a layer can crash software OpenGL.
+        self._jobs.later("removed", _AFTER_S, lambda: self._say(text))
+
+    def _say(self, text: str) -> None:
+        self._viewer.status = text
 
     def ask(self, unsaved: Mapping[Labels, int]) -> bool | None:
         """Return whether to save first; None: do not close."""
@@ -137,7 +139,8 @@ def fate(is_recoverable: bool) -> str:
 
 def removal_text(name: str, count: int, is_recoverable: bool) -> str:
     """Say what was removed with a layer."""
-    text = f"{name} was removed with {_count(count)} that were not saved."
+    verb = "was" if count == 1 else "were"
+    text = f"{name} was removed with {_count(count)} that {verb} not saved."
     if is_recoverable:
         return f"{text} Recover on the Correct tab brings the labels back."
     return text

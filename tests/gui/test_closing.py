@@ -90,6 +90,7 @@ def test_the_words_say_what_becomes_of_the_edits(edits):
     assert lines[-1] == "… and 2 more"
     assert "recovered" in fate(True)
     assert "lost" in fate(False)
+    assert "1 correction that was not saved" in removal_text("c", 1, True)
     assert "Recover" in removal_text("c", 1, True)
     assert "Recover" not in removal_text("c", 1, False)
 
@@ -136,6 +137,7 @@ def test_closing_asks_once_and_stays_if_told_to(window):
     window.viewer.layers.remove(layer)
     offer = window.widget.correct_panel.recovery
     window.qtbot.waitUntil(lambda: "Just removed: 1 edit" in offer.text.text())
+    window.qtbot.waitUntil(lambda: "Recover on the" in str(window.viewer.status))
     offer.recover_requested.emit()
     window.qtbot.waitUntil(lambda: len(window.viewer.layers) == 1)
     assert window.viewer.layers[0].data[20, 20] == 2
