@@ -40,10 +40,12 @@ def transfer_weights(
     """
     own = network.state_dict()
     fresh = [name for name in own if name not in weights]
+    # Such as kernels that interpolate: they are as they must be.
+    fixed = {n for n, value in network.named_parameters() if not value.requires_grad}
     with torch.no_grad():
         for name, target in own.items():
             old = weights.get(name)
-            if old is None:
+            if old is None or name in fixed:
                 continue
             if old.shape == target.shape and not _is_of_classes(old, classes):
                 target.copy_(old)

@@ -78,3 +78,20 @@ def test_what_is_missing_is_drawn():
         net(seed=1), old, channels=(1, 1), classes=(CLASSES, CLASSES)
     )
     assert fresh == ["head.weight", "head.bias"]
+
+
+def test_kernels_that_learn_nothing_stay_as_they_are_built():
+    def fcn():
+        return build_network(
+            "fcn16s", in_channels=1, num_classes=3, width=2, dense=4, rim_px=1
+        )
+
+    old, new = fcn(), fcn()
+    expected = new.enlarge[0].weight.clone()
+    turned = ("border", "background", "interior")
+    fresh = transfer_weights(
+        new, old.state_dict(), channels=(1, 1), classes=(CLASSES, turned)
+    )
+    assert fresh == []
+    assert new.enlarge[0].weight.equal(expected)
+    assert new.head[0].weight[0].equal(old.head[0].weight[2])
