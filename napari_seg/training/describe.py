@@ -45,15 +45,7 @@ def make_card(
         Card of the checkpoint to start from: its network and input are kept, but for
         the channels if they are to be adapted, and the classes of another target.
     """
-    text: dict[str, Any] = {
-        "name": params.name or out.stem,
-        "description": params.description,
-        "training_data": params.training_data,
-        "licence": params.licence,
-        "command": params.command,
-        "software_version": __version__,
-        "scores": {},
-    }
+    text = _text(params, out)
     architecture = start.architecture if start is not None else params.architecture
     decoder, classes = _outputs(architecture, params)
     if start is not None:
@@ -96,6 +88,19 @@ def make_card(
         **_usual(pairs),
         **text,
     )
+
+
+def _text(params: TrainParams, out: Path) -> dict[str, Any]:
+    """Return what the card says in words, and that it has no scores yet."""
+    return {
+        "name": params.name or out.stem,
+        "description": params.description,
+        "training_data": params.training_data,
+        "licence": params.licence,
+        "command": params.command,
+        "software_version": __version__,
+        "scores": {},
+    }
 
 
 def _is_detector(architecture: str) -> bool:
