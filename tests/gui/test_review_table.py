@@ -16,6 +16,7 @@ from napari_seg.gui.review.table import ReviewTable
 class FakeView:
     row_requested = Signal(object)
     filter_requested = Signal(object)
+    colours_requested = Signal(bool)
     shown = Signal()
 
     def __init__(self):
@@ -105,6 +106,41 @@ def test_the_score_of_a_detector_is_listed(bench):
     kept.scores = {2: 0.25, 4: 0.9}
     bench.next()
     assert [row.score for row in bench.view.rows] == [0.25, 0.9, None, None]
+
+
+def test_labels_are_coloured_by_state_and_get_their_colours_back(bench):
+    layer = bench.open(row_of_objects(), DOUBT)
+    own = layer.colormap
+    bench.view.colours_requested.emit(True)
+    assert layer.colormap is own  # nothing is ranked yet
+    bench.next()
+    bench.corrector.desk.toggle_lock(4)
+    layer.data[layer.data == 1] = 0
+    bench.view.shown.emit()
+    bench.rest()
+    blue, green, orange = (layer.get_color(i) for i in (2, 4, 77))
+    assert np.argmax(blue[:3]) == 2
+    assert np.argmax(green[:3]) == 1
+    assert np.argmax(orange[:3]) == 0  # drawn since
+    assert not np.allclose(layer.get_color(2), layer.get_color(3))  # neighbours
+    assert layer.get_color(0) is None or not layer.get_color(0)[3]
+    bench.view.colours_requested.emit(False)
+    assert layer.colormap is own
+    bench.view.colours_requested.emit(True)
+    assert layer.colormap is not own
+    bench.table.close()
+    assert layer.colormap is own
+
+
+def test_other_labels_in_hand_give_these_their_colours_back(bench):
+    layer = bench.open(row_of_objects(), DOUBT)
+    own = layer.colormap
+    bench.view.colours_requested.emit(True)
+    bench.next()
+    assert layer.colormap is not own
+    bench.viewer.add_labels(row_of_objects(), name="others")
+    bench.rest()
+    assert layer.colormap is own
 
 
 def test_the_widget_sorts_and_colours(qtbot, bench):

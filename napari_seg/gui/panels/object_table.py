@@ -9,19 +9,21 @@ from qtpy.QtCore import QAbstractTableModel, QModelIndex, QSignalBlocker, Qt, Si
 from qtpy.QtGui import QBrush, QColor, QShowEvent
 from qtpy.QtWidgets import (
     QAbstractItemView,
+    QCheckBox,
     QHeaderView,
     QTableView,
     QVBoxLayout,
     QWidget,
 )
 
+from napari_seg.gui.forms import tooltip
 from napari_seg.gui.panels.choices import combo_box, fill_combo
 from napari_seg.gui.panels.fields import SPACING_PX, note_label
+from napari_seg.gui.review.colours import COLOURS
 from napari_seg.gui.review.rows import RowFilter, RowState, TableRow
 
 _HEIGHT_PX = 180
 _ROW_PX = 20
-_COLOURS = {RowState.CHANGED: "#f2b544", RowState.VERIFIED: "#6fcf7c"}
 _COLUMNS: tuple[tuple[str, Callable[[TableRow], Any], str], ...] = (
     ("Id", lambda r: r.ranked.object_id, "{}"),
     ("Plane", lambda r: (r.ranked.plane.t, r.ranked.plane.z), ""),
@@ -45,12 +47,22 @@ class ObjectTable(QWidget):
 
     row_requested = Signal(object)
     filter_requested = Signal(object)
+    colours_requested = Signal(bool)
     shown = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.filter = combo_box()
         fill_combo(self.filter, [(f.value, f) for f in RowFilter], RowFilter.ALL)
+        self.colours = QCheckBox("Colour the labels by state")
+        self.colours.setToolTip(
+            tooltip(
+                "Blue: as the network proposed; orange: changed or new since it was "
+                "ranked; green: verified."
+            )
+        )
+        self.colours.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.colours.toggled.connect(self.colours_requested)
         self.model = _Model()
         self.table = QTableView()
         self.table.setModel(self.model)
@@ -70,7 +82,7 @@ class ObjectTable(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(SPACING_PX)
-        for widget in (self.filter, self.table, self.progress):
+        for widget in (self.filter, self.table, self.colours, self.progress):
             column.addWidget(widget)
         self.table.clicked.connect(self._on_click)
         self.filter.currentIndexChanged.connect(
@@ -129,8 +141,9 @@ class _Model(QAbstractTableModel):
             if column == 1:
                 return row.plane_text
             return "" if column == 3 and row.score is None else text.format(value(row))
-        if role == Qt.ItemDataRole.ForegroundRole and row.state in _COLOURS:
-            return QBrush(QColor(_COLOURS[row.state]))
+        is_news = row.state is not RowState.PROPOSED
+        if role == Qt.ItemDataRole.ForegroundRole and is_news:
+            return QBrush(QColor(COLOURS[row.state]))
         return None
 
     def headerData(

@@ -13,6 +13,7 @@ from napari.components import ViewerModel
 from napari_seg.gui.correction.desk import Desk
 from napari_seg.gui.jobs import Job, Jobs
 from napari_seg.gui.layers import METADATA_KEY
+from napari_seg.gui.review.colours import StateColours
 from napari_seg.gui.review.looking import grid_pixel, look_at, places
 from napari_seg.gui.review.rows import (
     RowFilter,
@@ -56,6 +57,7 @@ class ReviewTable:
         self.rows: list[TableRow] = []
         self.filter = RowFilter.ALL
         self.seconds: list[float] = []
+        self.colours: StateColours | None = None
         self._since = time.monotonic()
         self._viewer = viewer
         self._view = view
@@ -67,6 +69,7 @@ class ReviewTable:
         view.row_requested.connect(self.go)
         view.filter_requested.connect(self.show_only)
         view.shown.connect(self.look_again)
+        view.colours_requested.connect(self.colour)
         reviewer.ranked.connect(self.look_again)
         corrector.desk_changed.connect(self._on_desk)
         viewer.dims.events.point.connect(self._on_slider)
@@ -77,6 +80,7 @@ class ReviewTable:
         if self._is_closed:
             return
         self._is_closed = True
+        self.colour(False)
         self._reviewer.ranked.disconnect(self.look_again)
         self._corrector.desk_changed.disconnect(self._on_desk)
         self._viewer.dims.events.point.disconnect(self._on_slider)
@@ -106,6 +110,23 @@ class ReviewTable:
         """List only some of the objects."""
         self.filter = chosen
         self._show()
+
+    def colour(self, is_on: bool) -> None:
+        """Colour the labels by state, or as they were."""
+        if self.colours is not None:
+            self.colours.hide()
+        self.colours = StateColours() if is_on else None
+        self._show_colours()
+
+    def _show_colours(self) -> None:
+        desk = self._corrector.desk
+        if self.colours is None:
+            return
+        if desk is None or not self.rows:
+            self.colours.hide()
+            return
+        states = {row.ranked.object_id: row.state for row in self.rows}
+        self.colours.show(desk.target.layer, states)
 
     def _on_desk(self) -> None:
         desk = self._corrector.desk
@@ -145,6 +166,7 @@ class ReviewTable:
             self._since = now
         self.rows = rows
         self._show()
+        self._show_colours()
 
     def _show(self) -> None:
         plane = self._plane()
