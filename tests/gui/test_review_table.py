@@ -11,6 +11,7 @@ from napari_seg.gui.jobs import Jobs
 from napari_seg.gui.review import table as table_module
 from napari_seg.gui.review.rows import RowFilter
 from napari_seg.gui.review.table import ReviewTable
+from napari_seg.gui.training.marks import toggle_plane
 
 
 class FakeView:
@@ -89,6 +90,28 @@ def test_one_plane_of_a_stack_is_a_filter_that_follows_the_slider(bench):
     bench.viewer.dims.set_current_step(0, 2)
     bench.rest()
     assert [row.ranked.object_id for row in bench.view.rows] == [3]
+
+
+def test_planes_have_rows_of_their_own(bench):
+    labels = row_of_objects((3, 40, 200))
+    labels[:2][labels[:2] == 3] = 0
+    layer = bench.open(labels, DOUBT)
+    bench.next()
+    assert all(row.ranked.object_id for row in bench.view.rows)
+    progress = bench.view.progress
+    bench.view.filter_requested.emit(RowFilter.PLANES)
+    planes = {row.ranked.plane.z: row for row in bench.view.rows}
+    assert sorted(planes) == [0, 1, 2]
+    assert planes[2].ranked.area == np.count_nonzero(labels[2])
+    assert {row.state.value for row in planes.values()} == {"proposed"}
+    bench.view.row_requested.emit(planes[1])
+    assert bench.viewer.dims.current_step[0] == 1
+    toggle_plane(layer, (1,))
+    bench.view.shown.emit()
+    bench.rest()
+    states = {row.ranked.plane.z: row.state.value for row in bench.view.rows}
+    assert states == {0: "proposed", 1: "verified", 2: "proposed"}
+    assert bench.view.progress == progress  # that of objects
 
 
 def test_a_click_goes_there_and_next_goes_on_from_there(bench):

@@ -98,6 +98,7 @@ class ObjectTable(QWidget):
         """List objects; the order of the columns stays as the user has it."""
         with QSignalBlocker(self.table.selectionModel()):
             self.model.set_rows(rows)
+        self.table.setColumnHidden(0, any(row.is_plane for row in rows))
         self.table.setColumnHidden(1, all(_is_first(row) for row in rows))
         self.table.setColumnHidden(3, all(r.score is None for r in rows))
 

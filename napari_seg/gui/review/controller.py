@@ -28,8 +28,7 @@ from napari_seg.gui.review.looking import (
 )
 from napari_seg.gui.review.order import Offer, Order, iter_offer
 from napari_seg.gui.review.words import at_end, object_note, plane_note
-from napari_seg.gui.training.marks import correct_planes
-from napari_seg.imaging.axes import PlaneIndex
+from napari_seg.gui.training.marks import called_correct
 from napari_seg.state import Remembered, ReviewSettings, from_stored
 from napari_seg.types import Progress
 
@@ -152,7 +151,7 @@ class ReviewController:
             return
         self._corrector.commit()
         target = desk.target
-        found = order.next_plane(_planes(target.axes, target.layer))
+        found = order.next_plane(called_correct(target.layer, target.axes))
         if found is None:
             self._panel.set_note("That was the last plane. Rank begins anew.")
             return
@@ -336,13 +335,3 @@ class ReviewController:
         events = self._viewer.layers.events
         for emitter in (events.inserted, events.removed):
             emitter.connect(self._on_layers)
-
-
-def _planes(axes: str, layer: Labels) -> set[PlaneIndex]:
-    """Return the planes that were called correct."""
-    letters = [letter.lower() for letter in "TZ" if letter in axes]
-    return {
-        PlaneIndex(**dict(zip(letters, plane, strict=True)))
-        for plane in correct_planes(layer)
-        if len(plane) == len(letters)
-    }

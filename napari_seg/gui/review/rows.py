@@ -7,7 +7,10 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from napari_seg.gui.jobs import JobGenerator
+from napari_seg.imaging.axes import PlaneIndex, plane_selection
 from napari_seg.types import Progress
 
 if TYPE_CHECKING:
@@ -33,9 +36,12 @@ class RowFilter(enum.Enum):
     CHANGED = "Changed since"
     VERIFIED = "Verified"
     PLANE = "On this plane"
+    PLANES = "Planes"
 
     def accepts(self, row: TableRow, plane: object) -> bool:
         """Whether a row is listed while a plane is shown."""
+        if self is RowFilter.PLANES or row.is_plane:
+            return self is RowFilter.PLANES and row.is_plane
         if self is RowFilter.LEFT:
             return row.state is not RowState.VERIFIED
         if self is RowFilter.CHANGED:
@@ -47,7 +53,7 @@ class RowFilter(enum.Enum):
 
 @dataclass(frozen=True)
 class TableRow:
-    """One object."""
+    """One object, or a whole plane of a stack."""
 
     ranked: RankedObject
     place: int
@@ -55,6 +61,8 @@ class TableRow:
     state: RowState
     score: float | None = None
     """How sure the network was of it, where it says so."""
+    is_plane: bool = False
+    """A plane: its number of an object is 0, its area that of all objects in it."""
 
     @property
     def plane_text(self) -> str:
@@ -68,15 +76,28 @@ def iter_rows(
     labels: Any,
     locked: Collection[int],
     scores: Mapping[int, float],
+    correct: Collection[PlaneIndex] = (),
 ) -> JobGenerator:
-    """Look all objects up; runs outside the main thread.
+    """Look all objects and planes up; runs outside the main thread.
+
+    Parameters
+    ----------
+    order : Order
+    labels : array of int
+        As they are now.
+    locked : collection of int
+        Objects that are verified.
+    scores : mapping of int to float
+        Of objects, by a detector.
+    correct : collection of PlaneIndex, optional
+        Planes that are verified.
 
     Returns
     -------
     list of TableRow
-        In the order of the ranking.
+        In the order of the ranking, planes after objects; none of a single plane.
     """
-    from napari_seg.inference.ranking import place_now
+    from napari_seg.inference.ranking import RankedObject, place_now
 
     rows = []
     objects = order.ranking.objects
@@ -90,15 +111,24 @@ def iter_rows(
         else:
             state = RowState.PROPOSED
         rows.append(TableRow(ranked, place, state, scores.get(ranked.object_id)))
+    planes = order.ranking.planes if len(order.ranking.planes) > 1 else ()
+    for place, ranked_plane in enumerate(planes):
+        yield Progress("look", place, len(planes))
+        plane = ranked_plane.plane
+        area = int(np.count_nonzero(labels[plane_selection(order.axes, plane)]))
+        whole = RankedObject(0, ranked_plane.score, plane, (0, 0), (0, 0, 0, 0), area)
+        state = RowState.VERIFIED if plane in correct else RowState.PROPOSED
+        rows.append(TableRow(whole, place, state, is_plane=True))
     return rows
 
 
 def progress_text(rows: Sequence[TableRow], seconds: Sequence[float]) -> str:
     """Say how far the review is, and how long an object takes."""
-    if not rows:
+    objects = [row for row in rows if not row.is_plane]
+    if not objects:
         return ""
-    verified = sum(row.state is RowState.VERIFIED for row in rows)
-    text = f"{verified} of {len(rows)} verified"
+    verified = sum(row.state is RowState.VERIFIED for row in objects)
+    text = f"{verified} of {len(objects)} verified"
     if seconds:
         text += f" · {sum(seconds) / len(seconds):.1f} s per object"
     return text

@@ -14,7 +14,12 @@ from napari_seg.gui.correction.desk import Desk
 from napari_seg.gui.jobs import Job, Jobs
 from napari_seg.gui.layers import METADATA_KEY
 from napari_seg.gui.review.colours import StateColours
-from napari_seg.gui.review.looking import grid_pixel, look_at, places
+from napari_seg.gui.review.looking import (
+    go_to_plane,
+    grid_pixel,
+    look_at,
+    places,
+)
 from napari_seg.gui.review.rows import (
     RowFilter,
     RowState,
@@ -22,6 +27,7 @@ from napari_seg.gui.review.rows import (
     iter_rows,
     progress_text,
 )
+from napari_seg.gui.training.marks import called_correct
 from napari_seg.imaging.axes import PlaneIndex
 
 _AFTER_S = 0.3
@@ -96,6 +102,10 @@ class ReviewTable:
         if desk is None or order is None:
             return
         self._corrector.commit()
+        if row.is_plane:
+            order.plane_place = row.place
+            go_to_plane(self._viewer, desk.target, row.ranked.plane)
+            return
         order.place = row.place
         ranked, target = row.ranked, desk.target
         look_at(self._viewer, target, ranked.plane, ranked.box)
@@ -125,7 +135,7 @@ class ReviewTable:
         if desk is None or not self.rows:
             self.colours.hide()
             return
-        states = {row.ranked.object_id: row.state for row in self.rows}
+        states = {r.ranked.object_id: r.state for r in self.rows if not r.is_plane}
         self.colours.show(desk.target.layer, states)
 
     def _on_desk(self) -> None:
@@ -150,12 +160,14 @@ class ReviewTable:
         own = desk.target.layer.metadata.get(METADATA_KEY, {})
         scores = getattr(own.get("segmentation"), "scores", {})
         locked = frozenset(desk.locks.ids)
-        steps = iter_rows(order, desk.target.labels, locked, scores)
+        correct = called_correct(desk.target.layer, desk.target.axes)
+        steps = iter_rows(order, desk.target.labels, locked, scores, correct)
         self._jobs.start(Job(steps, on_done=self._take, on_error=lambda _: None))
 
     def _take(self, rows: list[TableRow]) -> None:
-        done = {r.ranked.object_id for r in rows if r.state is RowState.VERIFIED}
-        known = {r.ranked.object_id: r.state for r in self.rows}
+        objects = [row for row in rows if not row.is_plane]
+        done = {r.ranked.object_id for r in objects if r.state is RowState.VERIFIED}
+        known = {r.ranked.object_id: r.state for r in self.rows if not r.is_plane}
         verified = RowState.VERIFIED
         new = [i for i in done if known.get(i, verified) is not verified]
         now = time.monotonic()

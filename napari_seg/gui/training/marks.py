@@ -8,6 +8,7 @@ from napari_seg.gui.correction.locks import LOCKED_KEY
 from napari_seg.gui.layers import METADATA_KEY
 from napari_seg.gui.training.pairing import LayerPair
 from napari_seg.gui.training.settings import Counts
+from napari_seg.imaging.axes import PlaneIndex
 from napari_seg.training.checked import Checked
 
 PLANES_KEY = "correct_planes"
@@ -26,6 +27,16 @@ def correct_planes(layer: Labels) -> set[Plane]:
     """Return the planes that were marked."""
     own = layer.metadata.get(METADATA_KEY, {})
     return {tuple(int(i) for i in plane) for plane in own.get(PLANES_KEY, ())}
+
+
+def called_correct(layer: Labels, axes: str) -> set[PlaneIndex]:
+    """Return the planes that were marked, by frame and plane."""
+    letters = [letter.lower() for letter in "TZ" if letter in axes]
+    return {
+        PlaneIndex(**dict(zip(letters, plane, strict=True)))
+        for plane in correct_planes(layer)
+        if len(plane) == len(letters)
+    }
 
 
 def toggle_plane(layer: Labels, plane: Plane) -> bool:
