@@ -22,6 +22,7 @@ from benchmarks._table import report
 from napari_seg.data.io import read_image, read_labels
 from napari_seg.data.pairing import paired_files
 from napari_seg.imaging.matching import iou_matrix
+from napari_seg.inference.crowding import rank_by_border_weight
 from napari_seg.inference.oddness import rank_by_oddness
 from napari_seg.inference.params import SegmentParams
 from napari_seg.inference.ranking import (
@@ -67,6 +68,7 @@ def review(image: Path, masks: Path, model: object, iou: float) -> Reviewed:
     mirrored = run(iter_flipped(data.array, model, fixed))
     rankings = {
         "entropy": rank_by_entropy(found),
+        "border weights": rank_by_border_weight(found.labels, found.axes),
         "odd size or shape": rank_by_oddness(found.labels, found.axes),
         "mirrored runs": rank_by_disagreement(found.labels, mirrored, found.axes),
     }

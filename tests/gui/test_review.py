@@ -306,9 +306,19 @@ def test_a_ranking_that_fails_says_why(bench) -> None:
     assert bench.strip.shown["busy"] == (False,)
 
 
+def test_neighbours_that_touch_come_first(bench) -> None:
+    labels = np.zeros((40, 120), np.int32)
+    labels[5:15, 5:15], labels[20:30, 40:50], labels[20:30, 50:60] = 1, 2, 3
+    bench.open(labels)
+    bench.strip.measure_requested.emit("close")
+    bench.next()
+    assert bench.object_id in (2, 3)
+
+
 def test_other_labels_of_the_image_are_a_measure(bench) -> None:
     layer = bench.open(row_of_objects())
-    assert bench.strip.shown["measures"] == ([("Odd size or shape", "odd")], "odd")
+    own = [("Odd size or shape", "odd"), ("Border weights", "close")]
+    assert bench.strip.shown["measures"] == (own, "odd")
     other = np.where(row_of_objects() == 4, 0, row_of_objects())
     bench.viewer.add_labels(other, name="second model")
     bench.viewer.add_labels(np.zeros((5, 5), int), name="elsewhere")
@@ -317,7 +327,7 @@ def test_other_labels_of_the_image_are_a_measure(bench) -> None:
     items, chosen = bench.strip.shown["measures"]
     assert list(items) == [
         ("Differs from second model", "layer:second model"),
-        ("Odd size or shape", "odd"),
+        *own,
     ]
     assert chosen == "layer:second model"
     bench.next()

@@ -21,7 +21,8 @@ _DOC = (
     "about the object's pixels. Mirrored runs take twice as long as the first run: "
     "objects that come out otherwise when the image is mirrored are doubtful. Other "
     "labels of the same image, say of another model, can be compared with, too. Odd "
-    "size or shape needs no network: objects unlike the others come first."
+    "size or shape needs no network: objects unlike the others come first. Border "
+    "weights neither: objects whose neighbours touch them or nearly do come first."
 )
 
 

@@ -227,6 +227,8 @@ class ReviewController:
             return measures.iter_entropy(target.labels, basis)
         if measure == measures.ODD:
             return measures.iter_odd(target.labels, target.axes)
+        if measure == measures.CLOSE:
+            return measures.iter_close(target.labels, target.axes)
         if measure == measures.MIRROR:
             others = self._segmenter.iter_mirrored(target.layer)
         else:

@@ -22,6 +22,8 @@ MIRROR = "mirror"
 """Disagreement with runs on the mirrored image."""
 ODD = "odd"
 """Size and shape unlike those of the other objects; needs no network."""
+CLOSE = "close"
+"""Border weights around the object: how close its neighbours are; needs no network."""
 LAYER = "layer:"
 """Disagreement with other labels; the name of their layer follows."""
 
@@ -55,6 +57,7 @@ def offered(viewer: ViewerModel, target: Target, can_mirror: bool) -> Items:
         if layer is not target.layer and _fits(layer, target):
             items.append((f"Differs from {layer.name}", LAYER + layer.name))
     items.append(("Odd size or shape", ODD))
+    items.append(("Border weights", CLOSE))
     return items
 
 
@@ -86,6 +89,13 @@ def iter_odd(labels: Any, axes: str) -> JobGenerator:
     from napari_seg.inference.oddness import iter_rank_by_oddness
 
     return (yield from iter_rank_by_oddness(labels, axes))
+
+
+def iter_close(labels: Any, axes: str) -> JobGenerator:
+    """Rank labels by how close the objects' neighbours are."""
+    from napari_seg.inference.crowding import iter_rank_by_border_weight
+
+    return (yield from iter_rank_by_border_weight(labels, axes))
 
 
 def at_hand(labels: Any) -> Generator[Progress, None, list[np.ndarray]]:
