@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -48,6 +49,28 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_leftovers(paths: Iterable[Path]) -> None:
+    """Delete what killed programs left of files that `atomic_path` was to make.
+
+    Parameters
+    ----------
+    paths : iterable of pathlib.Path
+        The files; no other program may be about to write them.
+    """
+    stems: dict[Path, set[str]] = {}
+    for path in paths:
+        stems.setdefault(path.parent, set()).add(path.stem)
+    for folder, names in stems.items():
+        for part in folder.glob(".*.part"):
+            match = _PART.fullmatch(part.name)
+            if match and match[1] in names:
+                part.unlink(missing_ok=True)
+
+
+_PART = re.compile(r"\.(.+)-[a-z0-9_]{8}\.part")
+"""Names that `tempfile.mkstemp` makes."""
 
 
 def _umask() -> int:

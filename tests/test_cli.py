@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
-import torch
 from skimage.draw import disk
 
 import napari_seg
@@ -21,10 +20,8 @@ from napari_seg.data.io import read_image, read_labels, write_labels
 from napari_seg.data.samples import read_sample_truth
 from napari_seg.imaging.instances import InstanceParams, probabilities_to_labels
 from napari_seg.imaging.metrics import evaluate
-from napari_seg.models.card import Card, read_card
+from napari_seg.models.card import read_card
 from napari_seg.models.catalogue import find_checkpoint
-from napari_seg.models.checkpoint import save_checkpoint
-from napari_seg.models.registry import build_network
 from napari_seg.refine.crf import CrfParams
 from napari_seg.training.curve import read_curve
 
@@ -32,31 +29,6 @@ CENTRES = [(20, 20), (20, 60), (60, 40), (70, 80)]
 
 
 Run = Callable[..., Any]
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Save a U-Net whose weights pass grey values on: bright means interior."""
-    arguments = {"channels": [2, 2], "padding": "same"}
-    network = build_network("unet", in_channels=1, num_classes=3, **arguments)
-    with torch.no_grad():
-        for parameter in network.parameters():
-            parameter.zero_()
-            if parameter.ndim == 4 and parameter.shape[-1] == 3:
-                parameter[0, 0, 1, 1] = 1
-        *_, weight, bias = network.parameters()
-        weight[1, 0] = 20
-        bias[1], bias[2] = -10, -30
-    card = Card(
-        name="bright",
-        architecture="unet",
-        arguments=arguments,
-        in_channels=1,
-        classes=("background", "interior", "border"),
-        object_diameter_px=16,
-    )
-    path = tmp_path_factory.mktemp("model") / "bright.safetensors"
-    return save_checkpoint(path, network, card)
 
 
 def discs() -> tuple[np.ndarray, np.ndarray]:
@@ -185,7 +157,7 @@ def test_bad_inputs_are_one_line_each_and_the_others_are_done(
     first, second = done.err.splitlines()
     assert "notes.tif" in first
     assert "absent.tif" in second
-    assert [path.name for path in out.iterdir()] == ["discs.tif"]
+    assert sorted(path.name for path in out.iterdir()) == ["discs.tif", "run.json"]
 
 
 def test_folder_of_images_is_segmented_one_by_one(
@@ -196,7 +168,8 @@ def test_folder_of_images_is_segmented_one_by_one(
     out = tmp_path / "out"
     done = run("segment", image.parent, "--model", model, "--out", out, "--json")
     assert done.code == 0, done.err
-    assert sorted(path.name for path in out.iterdir()) == ["discs.tif", "more.tif"]
+    names = sorted(path.name for path in out.iterdir())
+    assert names == ["discs.tif", "more.tif", "run.json"]
 
 
 def test_stack_keeps_its_planes_and_axes_can_be_named(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from typing import Any, TypeVar
 
@@ -23,6 +23,35 @@ def say(line: str) -> None:
 def warn(line: str) -> None:
     """Write one line to stderr, whatever line breaks the message came with."""
     typer.echo(f"napari-seg: {' '.join(line.split())}", err=True)
+
+
+def note(line: str) -> None:
+    """Write one line of progress to stderr where no bar shows it."""
+    if not sys.stderr.isatty():
+        typer.echo(line, err=True)
+
+
+def time_left(seconds: Sequence[float], left: int) -> str:
+    """Say how long the rest will take, from how long each so far took.
+
+    Parameters
+    ----------
+    seconds : sequence of float
+    left : int
+        How many are still to be done.
+
+    Returns
+    -------
+    str
+        ``", about 2 h 5 min left"``; empty as long as nothing is known.
+    """
+    if not seconds or not left:
+        return ""
+    minutes, rest = divmod(round(sum(seconds) / len(seconds) * left), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f", about {hours} h {minutes} min left"
+    return f", about {minutes} min left" if minutes else f", about {rest} s left"
 
 
 def emit_json(result: dict[str, Any]) -> None:

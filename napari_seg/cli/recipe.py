@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from napari_seg.cli.output import emit_json, say, warn
-from napari_seg.cli.segment import EXIT_BAD_INPUT, plan, segment_file
+from napari_seg.cli.output import emit_json, follow, say, warn
+from napari_seg.cli.segment import EXIT_BAD_INPUT
 from napari_seg.errors import FormatError, NapariSegError
 
 if TYPE_CHECKING:
@@ -25,7 +25,9 @@ def run(
     ],
     inputs: Annotated[
         list[Path],
-        typer.Argument(metavar="INPUT...", help="Images, or folders of images."),
+        typer.Argument(
+            metavar="INPUT...", help="Images, folders, or patterns in quotes."
+        ),
     ],
     out: Annotated[Path, typer.Option(help="Folder for the labels, <stem>.tif each.")],
     device: Annotated[
@@ -36,6 +38,8 @@ def run(
     ] = False,
 ) -> None:
     """Do to images what a recipe says: segment, refine, export."""
+    from napari_seg.data.batch_plan import plan
+    from napari_seg.inference.batch_file import iter_segment_file
     from napari_seg.inference.recipe import check_model, iter_recipe, read_recipe
     from napari_seg.inference.segment import load
 
@@ -45,13 +49,15 @@ def run(
     check_model(known, checkpoint)
     results: list[dict[str, Any]] = []
     errors: list[dict[str, str]] = []
-    for path, target, problem in plan(inputs, out):
+    for file in plan(inputs, out):
+        path = file.path
         try:
-            if problem is not None:
-                raise problem
+            if file.problem is not None:
+                raise file.problem
             params = replace(known.params, device=device, axes=_axes(known, path))
             steps = partial(iter_recipe, known)
-            done = segment_file(path, target, checkpoint, params, steps=steps)
+            job = iter_segment_file(path, file.target, checkpoint, params, steps=steps)
+            done = follow(job, path.name).report
         except (NapariSegError, OSError, MemoryError) as error:
             text = str(error) or "not enough memory"
             warn(text if str(path) in text else f"{path}: {text}")
@@ -115,11 +121,11 @@ def _export(recipe: Recipe, results: list[dict[str, Any]], out: Path) -> str:
     if recipe.export is None or not results:
         return ""
     place = _place(recipe, out)
-    FORMATS[recipe.export].write(_items(results), place)
+    FORMATS[recipe.export].write(_items(results, out), place)
     return str(place)
 
 
-def _items(results: list[dict[str, Any]]) -> Iterator[AnnotatedImage]:
+def _items(results: list[dict[str, Any]], out: Path) -> Iterator[AnnotatedImage]:
     import json
 
     import numpy as np
@@ -132,7 +138,7 @@ def _items(results: list[dict[str, Any]]) -> Iterator[AnnotatedImage]:
         image, labels = read_image(done["input"]), read_labels(done["output"])
         made = json.loads(json.dumps(done["provenance"], default=str))
         yield AnnotatedImage(
-            Path(done["output"]).stem,
+            Path(done["output"]).relative_to(out).with_suffix("").as_posix(),
             np.asarray(labels.array, np.int32),
             image.axes,
             image.array,

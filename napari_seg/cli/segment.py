@@ -2,32 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from napari_seg.cli.output import emit_json, follow, say, warn
-from napari_seg.errors import FormatError, NapariSegError
+from napari_seg.cli.output import emit_json, follow, note, say, time_left, warn
 
 if TYPE_CHECKING:
-    from napari_seg.inference.segment import Segmentation, SegmentParams
+    from napari_seg.data.batch_plan import PlannedFile
+    from napari_seg.data.run_manifest import Mode
+    from napari_seg.inference.batch import Batch, Outcome
+    from napari_seg.inference.segment import SegmentParams
     from napari_seg.models.checkpoint import Checkpoint
     from napari_seg.refine.crf import CrfParams
-    from napari_seg.types import Progress
-
-    Steps = Callable[
-        [Any, Checkpoint, SegmentParams], Generator[Progress, None, Segmentation]
-    ]
 
 EXIT_BAD_INPUT = 2
+EXIT_STOPPED = 130
+_NOTE_SECONDS = 60.0
+"""How often a log file is told how far the run is."""
 
 
 def segment(
     inputs: Annotated[
         list[Path],
-        typer.Argument(metavar="INPUT", help="Images, or folders of images."),
+        typer.Argument(
+            metavar="INPUT",
+            help="Images, folders of images, or patterns in quotes: 'plates/**/*.tif'.",
+        ),
     ],
     out: Annotated[Path, typer.Option(help="Folder for the labels, <stem>.tif each.")],
     model: Annotated[
@@ -72,6 +75,21 @@ def segment(
             metavar="NAME", help="Settings of the CRF; any other name lists them."
         ),
     ] = None,
+    csv: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Measure every object into this table, and count the objects of each "
+            "image into <FILE>-counts.csv.",
+        ),
+    ] = None,
+    resume: Annotated[
+        bool,
+        typer.Option("--resume", help="Go on with the run in --out."),
+    ] = False,
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Forget the run in --out and begin anew.")
+    ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON object on stdout.")
     ] = False,
@@ -79,35 +97,120 @@ def segment(
     """Segment images and write their labels as int32 TIFF with physical size."""
     size = _parse_diameter(diameter)
     refinement = _parse_crf(crf, crf_preset)
+    if resume and restart:
+        raise typer.BadParameter("--resume or --restart, not both.")
+    from napari_seg.data.batch_plan import is_pattern, plan
     from napari_seg.inference.segment import SegmentParams, load
 
-    names = model or ["nuclei-unet"]
-    checkpoint = load(names)
+    checkpoint = load(model or ["nuclei-unet"])
     params = SegmentParams(
         axes=axes, channel=channel, device=device, tta=tta, crf=refinement, **size
     )
-    results: list[dict[str, Any]] = []
-    errors: list[dict[str, str]] = []
-    for path, target, problem in plan(inputs, out):
-        try:
-            if problem is not None:
-                raise problem
-            done = segment_file(path, target, checkpoint, params, classes=classes)
-        except (NapariSegError, OSError, MemoryError) as error:
-            text = str(error) or "not enough memory"
-            warn(text if str(path) in text else f"{path}: {text}")
-            errors.append({"input": str(path), "error": text})
-            continue
-        results.append(done)
-        if not as_json:
-            say(
-                f"{done['output']}: {done['objects']} objects, "
-                f"diameter {done['diameter_px']:.1f} px"
-            )
-    if as_json:
-        emit_json({"model": checkpoint.card.name, "results": results, "errors": errors})
-    if errors:
+    mode: Mode = "resume" if resume else "restart" if restart else "new"
+    is_single = len(inputs) == 1 and not is_pattern(inputs[0]) and mode == "new"
+    files = plan(inputs, out)
+    batch = _open(
+        files, checkpoint, params, classes, None if is_single else out, csv, mode
+    )
+    outcomes = _work(batch, as_json)
+    _report(checkpoint.card.name, outcomes, as_json, not is_single)
+    unsaved = batch.end()
+    if unsaved:
+        warn(unsaved)
+    if unsaved or any(outcome.error for outcome in outcomes):
         raise typer.Exit(EXIT_BAD_INPUT)
+
+
+def _open(
+    files: list[PlannedFile],
+    checkpoint: Checkpoint,
+    params: SegmentParams,
+    classes: bool,
+    out: Path | None,
+    csv: Path | None,
+    mode: Mode,
+) -> Batch:
+    """Begin a batch, or go on with the one in `out`; None keeps no record."""
+    from napari_seg.data.batch_table import BatchTables
+    from napari_seg.data.run_manifest import RunManifest
+    from napari_seg.errors import FormatError
+    from napari_seg.inference.batch import Batch, run_about
+
+    manifest = None
+    if out is not None:
+        about = run_about(checkpoint, params, classes=classes)
+        manifest = RunManifest.open(out, about, mode)
+        if mode == "resume" and manifest.software_differs:
+            warn(f"the run in {out} was begun with {manifest.software}")
+    batch = Batch(
+        files,
+        checkpoint,
+        params,
+        classes=classes,
+        manifest=manifest,
+        tables=None if csv is None else BatchTables(csv),
+        resume=mode == "resume",
+    )
+    try:
+        batch.begin(overwrite_tables=mode != "new")
+    except OSError as error:
+        raise FormatError(
+            "cannot begin the run", str(error), "Choose another --out or --csv."
+        ) from error
+    return batch
+
+
+def _work(batch: Batch, as_json: bool) -> list[Outcome]:
+    """Do all images; tell what became of each, and how long the rest will take."""
+    outcomes: list[Outcome] = []
+    total, told = len(batch.files), time.monotonic()
+    left = len([f for f in batch.files if f not in batch.finished])
+    seconds: list[float] = []
+    try:
+        for number, file in enumerate(batch.files, start=1):
+            started = time.monotonic()
+            place = f"{number} of {total}{time_left(seconds, left)}: "
+            if started - told > _NOTE_SECONDS:
+                told = started
+                note(place + file.name)
+            title = place + file.path.name if total > 1 else file.path.name
+            outcome = follow(batch.iter_file(file), title)
+            outcomes.append(outcome)
+            if file not in batch.finished:
+                left -= 1
+                seconds.append(time.monotonic() - started)
+            if outcome.error:
+                warn(outcome.error)
+            elif outcome.report and not as_json:
+                done = outcome.report
+                say(
+                    f"{done['output']}: {done['objects']} objects, "
+                    f"diameter {done['diameter_px']:.1f} px"
+                )
+    except KeyboardInterrupt:
+        hint = "" if batch.manifest is None else "; the same with --resume goes on"
+        warn(f"stopped after {len(outcomes)} of {total} images{hint}")
+        raise typer.Exit(EXIT_STOPPED) from None
+    return outcomes
+
+
+def _report(model: str, outcomes: list[Outcome], as_json: bool, is_batch: bool) -> None:
+    """Sum up, with the reasons of all failures once more at the end."""
+    from napari_seg.inference.batch import SKIPPED
+
+    errors = [
+        {"input": str(o.file.path), "error": o.error} for o in outcomes if o.error
+    ]
+    results = [o.report for o in outcomes if o.report]
+    skipped = [str(o.file.target) for o in outcomes if o.state == SKIPPED]
+    if as_json:
+        known = {"model": model, "results": results, "errors": errors}
+        emit_json({**known, "skipped": skipped})
+    elif is_batch:
+        counts = f"{len(results)} done, {len(skipped)} skipped, {len(errors)} failed"
+        say(f"{len(outcomes)} images: {counts}")
+        for error in errors:
+            say(f"  {error['error']}")
 
 
 def _parse_diameter(text: str) -> dict[str, Any]:
@@ -140,113 +243,3 @@ def _parse_crf(is_on: bool, preset: str | None) -> CrfParams | None:
             f"{name!r} is none of {', '.join(CRF_PRESETS)}.", param_hint="--crf-preset"
         )
     return CRF_PRESETS[name]
-
-
-def plan(
-    inputs: list[Path], out: Path
-) -> list[tuple[Path, Path, NapariSegError | None]]:
-    """Give each image its output file, and refuse what would overwrite something."""
-    plan: list[tuple[Path, Path, NapariSegError | None]] = []
-    taken: dict[Path, Path] = {}
-    for path in [found for given in inputs for found in _expand(given)]:
-        target = out / f"{path.stem}.tif"
-        problem: NapariSegError | None = None
-        if target.resolve() == path.resolve():
-            problem = FormatError(
-                "the labels would overwrite the image", remedy="Choose another --out."
-            )
-        elif target in taken:
-            problem = FormatError(
-                f"the labels would overwrite those of {taken[target]}",
-                f"both are called {path.stem}",
-                "Segment them into different folders.",
-            )
-        elif path.is_dir() and not _is_zarr(path):
-            problem = FormatError(
-                "the folder holds no image that can be read",
-                remedy="Give image files or a folder of them.",
-            )
-        taken.setdefault(target, path)
-        plan.append((path, target, problem))
-    return plan
-
-
-def _expand(path: Path) -> list[Path]:
-    """Return the images of a folder; a file, or a Zarr image, is itself."""
-    from napari_seg.data.io import READABLE_SUFFIXES
-
-    if not path.is_dir() or _is_zarr(path):
-        return [path]
-    # macOS leaves "._image.tif" beside every file on foreign disks
-    visible = sorted(p for p in path.iterdir() if not p.name.startswith("."))
-    return [p for p in visible if p.suffix.lower() in READABLE_SUFFIXES] or [path]
-
-
-def _is_zarr(path: Path) -> bool:
-    names = ("zarr.json", ".zattrs", ".zgroup", ".zarray")
-    return path.suffix.lower() == ".zarr" or any((path / n).is_file() for n in names)
-
-
-def segment_file(
-    path: Path,
-    target: Path,
-    checkpoint: Checkpoint,
-    params: SegmentParams,
-    *,
-    classes: bool = False,
-    steps: Steps | None = None,
-) -> dict[str, Any]:
-    """Segment one image into one labels file; return what to report.
-
-    `steps` does it, as `iter_segment` does.
-    """
-    from dataclasses import replace
-
-    from napari_seg.data.image_data import spacing_axes
-    from napari_seg.data.io import read_image, write_labels
-    from napari_seg.imaging.axes import check_axes, spatial_axes
-    from napari_seg.inference.segment import iter_segment
-
-    data = read_image(path)
-    axes = check_axes(params.axes or data.axes, data.array.shape)
-    sizes, spacing = {}, None
-    if data.spacing is not None:
-        sizes = dict(zip(spacing_axes(data.axes), data.spacing, strict=True))
-        # the user may have called an axis Z that the file did not
-        spacing = tuple(sizes.get(letter, 1.0) for letter in spacing_axes(axes))
-    params = replace(
-        params,
-        axes=axes,
-        # frames count as one pixel each, as the core wants it
-        spacing=tuple(sizes.get(a, 1.0) for a in spatial_axes(axes)) if sizes else None,
-        keep_probabilities=classes,
-    )
-    job = (steps or iter_segment)(data.array, checkpoint, params)
-    result = follow(job, path.name)
-    write_labels(target, result.labels, result.axes, spacing)
-    more: dict[str, Any] = {}
-    if classes:
-        map_path = target.parent / "classes" / target.name
-        write_labels(map_path, result.semantic, result.axes, spacing)
-        more = {"classes": str(map_path), "class_names": result.class_names}
-    return {
-        "input": str(path),
-        "output": str(target),
-        **more,
-        "objects": _count(result.labels),
-        "axes": result.axes,
-        "shape": list(result.labels.shape),
-        "spacing_um": spacing,
-        "diameter_px": result.diameter_px,
-        "provenance": result.provenance,
-    }
-
-
-def _count(labels: Any) -> int:
-    """Return the number of distinct ids, plane by plane to save memory."""
-    import numpy as np
-
-    seen = np.zeros(int(labels.max(initial=0)) + 1, dtype=bool)
-    for plane in labels.reshape(-1, *labels.shape[-2:]):
-        seen[plane] = True
-    return int(seen[1:].sum())

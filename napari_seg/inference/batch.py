@@ -1,0 +1,283 @@
+"""Many images, one after the other: what fails is noted, and the rest is done."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_seg.data.annotated import AnnotatedImage
+from napari_seg.data.batch_plan import PlannedFile
+from napari_seg.data.run_manifest import DONE, FAILED, Stamp
+from napari_seg.errors import FormatError, NapariSegError
+from napari_seg.files import remove_leftovers
+from napari_seg.imaging.axes import spatial_axes
+from napari_seg.inference.batch_file import (
+    FileResult,
+    classes_path,
+    iter_segment_file,
+    read_result,
+    unwritten,
+)
+
+if TYPE_CHECKING:
+    from napari_seg.data.batch_table import BatchTables
+    from napari_seg.data.run_manifest import RunManifest
+    from napari_seg.inference.params import SegmentParams
+    from napari_seg.models.checkpoint import Checkpoint
+    from napari_seg.types import Progress
+
+SKIPPED = "skipped"
+_FAILURES = (NapariSegError, OSError, MemoryError, RuntimeError, ValueError)
+"""What one image may fail with; the night is not lost for the others."""
+_NOT_COMPARED = ("batch", "device", "focus", "keep_probabilities", "spacing")
+"""Parameters that are the machine's or the image's, and do not make other labels."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one image."""
+
+    file: PlannedFile
+    state: str
+    """``done``, ``skipped`` or ``failed``."""
+    report: Mapping[str, Any] = field(default_factory=dict)
+    """What `iter_file` tells, of an image that was done."""
+    error: str = ""
+    """Why it failed, naming the file."""
+
+
+def run_about(
+    checkpoint: Checkpoint, params: SegmentParams, *, classes: bool
+) -> dict[str, Any]:
+    """Return what makes the labels of a run what they are, as JSON can hold it."""
+    known = {k: v for k, v in asdict(params).items() if k not in _NOT_COMPARED}
+    return {
+        "model": checkpoint.card.name,
+        "sha256": checkpoint.sha256,
+        "parameters": {**known, "classes": classes},
+    }
+
+
+class Batch:
+    """Segments the images of a plan, and keeps manifest and tables up to date.
+
+    Parameters
+    ----------
+    files : list of PlannedFile
+    checkpoint : Checkpoint
+    params : SegmentParams
+        Of all images.
+    classes : bool, optional
+        Whether the class of each pixel is written too.
+    manifest : RunManifest, optional
+        Finished images that it names are skipped if `resume`.
+    tables : BatchTables, optional
+        For counts and measurements.
+    resume : bool, optional
+    """
+
+    def __init__(
+        self,
+        files: list[PlannedFile],
+        checkpoint: Checkpoint,
+        params: SegmentParams,
+        *,
+        classes: bool = False,
+        manifest: RunManifest | None = None,
+        tables: BatchTables | None = None,
+        resume: bool = False,
+    ) -> None:
+        self.files = list(files)
+        if resume and manifest is not None:
+            self.files += _lost(manifest, files)
+        self.checkpoint = checkpoint
+        self.params = params
+        self.classes = classes
+        self.manifest = manifest
+        self.tables = tables
+        self.finished = {f for f in self.files if resume and self._is_finished(f)}
+        """Those that are not segmented again."""
+        self._resume = resume
+        self._unsaved = ""
+
+    def begin(self, *, overwrite_tables: bool = False) -> None:
+        """Write manifest and tables, so that nothing is computed that cannot be kept.
+
+        Raises
+        ------
+        OSError, FormatError
+            If the folder cannot be written or the tables are there already.
+        """
+        if self._resume:
+            remove_leftovers(self._outputs())
+        names = {file.name for file in self.finished}
+        if self.tables is not None:
+            others = set() if self.manifest is None else _done(self.manifest)
+            again = {file.name for file in self.files} - names
+            self.tables.begin(others - again, overwrite=overwrite_tables)
+        if self.manifest is not None:
+            waiting = (f for f in self.files if f not in self.finished)
+            self.manifest.begin({_key(f): f.path for f in waiting})
+
+    def iter_file(self, file: PlannedFile) -> Generator[Progress, None, Outcome]:
+        """Do one image; closing the generator leaves it to be done.
+
+        Yields
+        ------
+        Progress
+            As `iter_segment` does.
+
+        Returns
+        -------
+        Outcome
+            Also where it fails.
+        """
+        try:
+            if file in self.finished:
+                self._measure_again(file)
+                return Outcome(file, SKIPPED)
+            if file.problem is not None:
+                raise file.problem
+            stamp = _look(file.path)
+            started = time.perf_counter()
+            result = yield from iter_segment_file(
+                file.path, file.target, self.checkpoint, self.params,
+                classes=self.classes,
+            )  # fmt: skip
+            self._measure(file, result, result.report["diameter_px"])
+        except _FAILURES as error:
+            text = _sentence(file, error)
+            self._note(file, {"state": FAILED, "error": text})
+            return Outcome(file, FAILED, error=text)
+        seconds = round(time.perf_counter() - started, 3)
+        about = {"seconds": seconds, "objects": result.report["objects"]}
+        diameter = {"diameter_px": result.report["diameter_px"]}
+        entry = {"state": DONE, **about, **diameter, **asdict(stamp)}
+        self._note(file, {**entry, "output": f"{file.name}.tif"})
+        return Outcome(file, DONE, {**result.report, "seconds": seconds})
+
+    def end(self) -> str:
+        """Save what could not be saved before; return why that failed again, if so."""
+        if self._unsaved:
+            self._save()
+        return self._unsaved
+
+    def _outputs(self) -> Iterator[Path]:
+        """Yield all files that the batch writes."""
+        for file in self.files:
+            yield file.target
+            if self.classes:
+                yield classes_path(file.target)
+        if self.manifest is not None:
+            yield self.manifest.path
+        if self.tables is not None:
+            yield from (self.tables.objects.path, self.tables.counts.path)
+
+    def _is_finished(self, file: PlannedFile) -> bool:
+        if self.manifest is None or file.problem is not None:
+            return False
+        outputs = [file.target]
+        if self.classes:
+            outputs.append(classes_path(file.target))
+        try:
+            stamp = Stamp.of(file.path)
+        except OSError:
+            return False
+        return self.manifest.finished(file.name, stamp, outputs) is not None
+
+    def _note(self, file: PlannedFile, entry: dict[str, Any]) -> None:
+        if self.manifest is not None:
+            entry["input"] = str(file.path.absolute())
+            self.manifest.record(_key(file), entry)
+            self._save()
+
+    def _save(self) -> None:
+        """Save the manifest; on a full disk it is tried again after the next image."""
+        assert self.manifest is not None
+        try:
+            self.manifest.save()
+            self._unsaved = ""
+        except (OSError, FormatError) as error:
+            self._unsaved = f"cannot write {self.manifest.path}: {error}"
+
+    def _measure(self, file: PlannedFile, found: FileResult, diameter: float) -> None:
+        if self.tables is None:
+            return
+        image = found.image
+        # what does not fit the memory is not read whole for its mean intensity
+        is_small = isinstance(image.array, np.ndarray)
+        item = AnnotatedImage(
+            file.name,
+            found.labels,
+            image.axes if is_small else spatial_axes(image.axes),
+            image.array if is_small else None,
+            image.spacing,
+            scores=found.scores,
+        )
+        objects = len(item.ids)
+        count = {"input": file.path, "objects": objects, "diameter_px": diameter}
+        try:
+            self.tables.add(item, count)
+        except OSError as error:
+            raise unwritten(self.tables.objects.path, error) from error
+
+    def _measure_again(self, file: PlannedFile) -> None:
+        """Add a finished image that is not in the tables, from its labels."""
+        if self.tables is None or file.name in self.tables.images:
+            return
+        assert self.manifest is not None
+        found = read_result(file.path, file.target, self.params)
+        diameter = self.manifest.files[file.name].get("diameter_px", "")
+        self._measure(file, found, diameter)
+
+
+def _key(file: PlannedFile) -> str:
+    """Return the name in the manifest: of what has none to itself, the path."""
+    return file.name if file.problem is None else str(file.path)
+
+
+def _done(manifest: RunManifest) -> set[str]:
+    return {name for name, e in manifest.files.items() if e.get("state") == DONE}
+
+
+def _lost(manifest: RunManifest, files: list[PlannedFile]) -> list[PlannedFile]:
+    """Return images of the run before that nobody could do any more."""
+    known = {file.name for file in files}
+    out = manifest.path.parent
+    return [
+        PlannedFile(
+            path,
+            out / f"{name}.tif",
+            name,
+            FormatError(f"{path} is gone", remedy="Put it back."),
+        )
+        for name, path in manifest.lost().items()
+        if name not in known
+    ]
+
+
+def _look(path: Path) -> Stamp:
+    """Note how a file is before it is read, and whether it can be."""
+    try:
+        if path.is_file():
+            path.open("rb").close()
+        return Stamp.of(path)
+    except FileNotFoundError as error:
+        raise FormatError(f"{path} does not exist", remedy="Check the path.") from error
+    except OSError as error:
+        raise FormatError(
+            f"cannot read {path}",
+            error.strerror or str(error),
+            "Check its permissions.",
+        ) from error
+
+
+def _sentence(file: PlannedFile, error: BaseException) -> str:
+    """Say why a file failed, with its name and on one line."""
+    text = " ".join(str(error).split()) or "not enough memory"
+    return text if str(file.path) in text else f"{file.path}: {text}"
