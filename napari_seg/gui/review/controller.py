@@ -221,16 +221,15 @@ class ReviewController:
     # Rankings.
 
     def _steps(self, desk: Desk, measure: str) -> JobGenerator:
-        target = desk.target
+        target, layer = desk.target, desk.target.layer
         if measure == measures.ENTROPY:
-            basis = measures.prediction(target.layer)
-            return measures.iter_entropy(target.labels, basis)
+            return measures.iter_entropy(target.labels, measures.prediction(layer))
         if measure == measures.ODD:
             return measures.iter_odd(target.labels, target.axes)
         if measure == measures.CLOSE:
             return measures.iter_close(target.labels, target.axes)
         if measure == measures.MIRROR:
-            others = self._segmenter.iter_mirrored(target.layer)
+            others = self._segmenter.iter_mirrored(layer)
         else:
             others = measures.at_hand(measures.other_labels(self._viewer, measure))
         return measures.iter_disagreement(target.labels, target.axes, others)
