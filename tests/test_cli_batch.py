@@ -19,6 +19,8 @@ import tifffile
 from napari_seg.cli.output import time_left
 from napari_seg.data import io, run_manifest
 from napari_seg.inference import batch
+from napari_seg.inference.params import SegmentParams
+from napari_seg.inference.recipe import Recipe, write_recipe
 
 Run = Callable[..., Any]
 KILLED_WHILE_WRITING = """
@@ -312,6 +314,20 @@ def test_stopping_says_how_to_go_on(
     assert done.code == 130
     assert "stopped after 3 of 5 images; the same with --resume goes on" in done.err
     assert segment(tmp_path / "out", "--resume").out.endswith("3 skipped, 0 failed\n")
+
+
+def test_recipe_takes_patterns_and_exports_equal_names(
+    run: Run, model: Path, folder: Path, tmp_path: Path
+) -> None:
+    params = SegmentParams(diameter_px=16)
+    recipe = Recipe(str(model), params, export="csv")
+    write_recipe(tmp_path / "r.yaml", recipe)
+    out = tmp_path / "out"
+    done = run("run", tmp_path / "r.yaml", folder / "**/*.tif", "--out", out)
+    assert done.code == 0, done.err
+    assert (out / "x/a.tif").exists()
+    measured = [row["image"] for row in rows(out / "objects.csv")]
+    assert measured == ["x/b", "y/a", "y/a", "y/d"]
 
 
 def test_time_left_is_told_in_a_log(
