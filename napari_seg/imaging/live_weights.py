@@ -165,8 +165,12 @@ class LiveWeights:
     def _mark(self, box: Box, *, is_small: bool = True) -> None:
         affected = self._pieces.affected(box, self.params)
         near = self.tiles.touching(affected)
-        self._stamps[near] += 1
-        for tile in near:
+        # Borders that were found for a larger sigma change farther away.
+        farthest = max(self._cache.reach, self.params.reach * HEADROOM)
+        known = self._pieces.affected(box, self.params, farthest)
+        reached = self.tiles.touching(known)
+        self._stamps[reached] += 1
+        for tile in reached:
             self._cache.forget(tile)
         if self._dirty[near].all():
             return

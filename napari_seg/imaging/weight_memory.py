@@ -41,6 +41,8 @@ class BorderCache:
     """Borders of tiles, the oldest forgotten when they take too much memory."""
 
     def __init__(self, max_bytes: int = CACHE_BYTES) -> None:
+        self.reach = 0.0
+        """The farthest that any borders were ever kept for."""
         self._max_bytes = max_bytes
         self._packed: dict[int, _Packed] = {}
         self._nbytes = 0
@@ -53,6 +55,7 @@ class BorderCache:
         background, places, gaps = found.borders
         packed = _Packed(np.packbits(background), places.astype(np.int32), gaps, reach)
         self._packed[tile] = packed
+        self.reach = max(self.reach, reach)
         self._nbytes += packed.nbytes
         while self._nbytes > self._max_bytes and len(self._packed) > 1:
             self.forget(next(iter(self._packed)))

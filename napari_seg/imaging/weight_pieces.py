@@ -53,9 +53,12 @@ class Pieces:
         self._labels = labels
         self._tiles = tiles
 
-    def affected(self, box: Box, params: BorderWeights) -> Box:
-        """Return where weights change when labels change in a box."""
-        return self._tiles.grown(box, self._margin(params, params.reach))
+    def affected(self, box: Box, params: BorderWeights, reach: float = 0.0) -> Box:
+        """Return where weights change when labels change in a box.
+
+        With a reach, where borders found that far change.
+        """
+        return self._tiles.grown(box, self._margin(params, reach or params.reach))
 
     def find(self, box: Box, params: BorderWeights, reach: float) -> Found:
         """Return the borders in a box, with ``d1 + d2`` up to a reach."""

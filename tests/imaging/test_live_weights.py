@@ -63,6 +63,26 @@ def small_tiles(monkeypatch):
     monkeypatch.setattr(weight_tiles, "_SIDES_PX", {2: (20, 16), 3: (5, 9, 8)})
 
 
+@pytest.mark.parametrize("case", ["a plane", "a volume with spacing"])
+@pytest.mark.parametrize("seed", range(6))
+def test_an_edit_under_a_smaller_sigma_is_not_forgotten_by_the_larger(case, seed):
+    shape, spatial, spacing = CASES[case]
+    rng = np.random.default_rng(seed)
+    wide = BorderWeights(w0=1.0, sigma=3.0, spacing=spacing, balance_classes=False)
+    labels = blobs(shape, 25, seed)
+    live, canvas = LiveWeights(labels, spatial, wide), np.zeros(shape, np.float32)
+    drained(live, canvas)
+    for narrow in (replace(wide, sigma=0.5), replace(wide, sigma=2.9)):
+        live.set_params(narrow)
+        low = [int(rng.integers(n)) for n in shape]
+        box = tuple(slice(a, a + 4) for a in low)
+        labels[box] = int(rng.integers(30))
+        live.mark(box)
+        live.set_params(wide)
+        drained(live, canvas)
+        assert np.abs(canvas - whole(labels, spatial, wide)).max() < 1e-4
+
+
 @pytest.mark.parametrize("case", CASES)
 @settings(max_examples=10, deadline=None)
 @given(data=st.data())
