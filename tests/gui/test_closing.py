@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from napari.components import ViewerModel
-from qtpy.QtCore import QTimer
+from qtpy.QtCore import QEvent, QObject, QTimer
 from qtpy.QtWidgets import QApplication, QMessageBox
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -95,9 +95,27 @@ def test_the_words_say_what_becomes_of_the_edits(edits):
     assert "Recover" not in removal_text("c", 1, False)
 
 
+class Last(QObject):
+    """Has the last word on closing: notes it, and leaves the window to its fixture.
+
+    Installed before the widget's own filter, so it is asked after that.
+    """
+
+    is_closed = False
+
+    def eventFilter(self, watched, event):
+        if event.type() != QEvent.Type.Close:
+            return False
+        self.is_closed = True
+        event.ignore()
+        return True
+
+
 class Window:
     def __init__(self, viewer, folder, qtbot):
         self.viewer, self.qtbot = viewer, qtbot
+        self.last = Last()
+        self.native.installEventFilter(self.last)
         remembered = Remembered(folder / "settings.json")
         self.widget = SegmentationWidget(viewer, FakeEngine(), remembered)
         viewer.window.add_dock_widget(self.widget, name="napari-seg")
@@ -122,7 +140,9 @@ class Window:
 
 @pytest.fixture
 def window(make_napari_viewer, tmp_path, qtbot):
-    return Window(make_napari_viewer(show=True), tmp_path, qtbot)
+    made = Window(make_napari_viewer(show=True), tmp_path, qtbot)
+    yield made
+    made.native.removeEventFilter(made.last)
 
 
 @pytest.mark.gui
@@ -130,7 +150,7 @@ def test_closing_asks_once_and_stays_if_told_to(window):
     layer = square(window.viewer)
     paint(layer)
     window.close("Do not close")
-    assert window.native.isVisible()
+    assert not window.last.is_closed
     assert "cells: 1 correction" in window.asked[0]
     assert "recovered for a month" in window.asked[0]
     # In a moment the labels are in a journal; removed by a slip, they come back.
@@ -149,7 +169,7 @@ def test_a_window_without_edits_closes_without_a_question(window):
     square(window.viewer)
     window.close("Do not close")
     assert window.asked == []
-    assert not window.native.isVisible()
+    assert window.last.is_closed
 
 
 @pytest.mark.gui
@@ -173,5 +193,6 @@ def test_images_of_a_folder_go_by_key_and_save_themselves(window, tmp_path):
     paint(controller.bench.labels)
     window.close("Do not close")
     assert window.asked == []
+    assert window.last.is_closed
     saved = {item.name: item for item in read_items(tmp_path / "cells-labels")}
     assert saved["c2"].labels[20, 20] == 2
