@@ -101,7 +101,9 @@ class _Part:
         first = plane.z - LOOK_PLANES // 2
         index = mirror_index(planes.start + first, planes.stop + first, reader.depth)
         read = {
-            z: replace(self.view, plane=PlaneIndex(plane.t, z)).read(window)
+            z: replace(self.view, plane=PlaneIndex(plane.t, z), is_alone=False).read(
+                window
+            )
             for z in set(index.tolist())
         }
         return np.stack([read[z] for z in index.tolist()], axis=1)

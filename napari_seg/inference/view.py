@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -71,11 +71,15 @@ class PlaneView:
         Which plane.
     axes : tuple of Axis
         Resampling of rows and columns, image to network.
+    is_alone : bool
+        Whether one plane is read at a time: the reader then keeps it whole. Of planes
+        that take turns only the window is read.
     """
 
     reader: ImageReader
     plane: PlaneIndex
     axes: tuple[Axis, Axis]
+    is_alone: bool = True
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -107,7 +111,8 @@ class PlaneView:
             a.source_span(w.start, w.stop)
             for a, w in zip(self.axes, inner, strict=True)
         ]
-        block = self.reader.read(self.plane, (slice(*spans[0]), slice(*spans[1])))
+        read = self.reader.read if self.is_alone else self.reader.read_uncached
+        block = read(self.plane, (slice(*spans[0]), slice(*spans[1])))
         block = resample(block, self.axes, inner)
         rows, columns = (i - start for i, start in zip(index, low, strict=True))
         return np.ascontiguousarray(block[:, rows[:, None], columns])
@@ -157,7 +162,10 @@ class FrameView:
 def view_frame(reader: ImageReader, t: int, zoom: float, z_zoom: float) -> FrameView:
     """Return a frame resampled by `zoom` within planes and `z_zoom` across them."""
     depth = reader.depth
-    planes = tuple(view_plane(reader, PlaneIndex(t, z), zoom) for z in range(depth))
+    planes = tuple(
+        replace(view_plane(reader, PlaneIndex(t, z), zoom), is_alone=False)
+        for z in range(depth)
+    )
     return FrameView(planes, Axis(depth, zoomed_size(depth, z_zoom)))
 
 

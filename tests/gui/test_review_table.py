@@ -150,6 +150,7 @@ def test_labels_are_coloured_by_state_and_get_their_colours_back(bench):
     bench.view.colours_requested.emit(False)
     assert layer.colormap is own
     bench.view.colours_requested.emit(True)
+    bench.rest()
     assert layer.colormap is not own
     bench.table.close()
     assert layer.colormap is own

@@ -12,7 +12,9 @@ from napari_seg.errors import AxesError
 from napari_seg.imaging.instances import InstanceParams
 from napari_seg.inference import assembly, volume_job
 from napari_seg.inference.params import SegmentParams
+from napari_seg.inference.reader import open_image
 from napari_seg.inference.segment import iter_segment, segment
+from napari_seg.inference.view import view_frame
 from napari_seg.models.checkpoint import Checkpoint
 from napari_seg.types import run
 
@@ -162,3 +164,26 @@ def test_no_room_for_a_frame_is_said(
     monkeypatch.setattr(volume_job, "make_room", lambda shape: None)
     with pytest.raises(Exception, match="no room on disk"):
         segment(balls(), model, diameter_px=12.0, keep_probabilities=False)
+
+
+def test_of_a_lazy_stack_only_windows_are_read(model: Checkpoint) -> None:
+    sizes = []
+
+    class Lazy:
+        """Notes how many pixels are asked for at once."""
+
+        shape, dtype, ndim = (22, 168, 180), np.dtype(np.float32), 3
+        pixels = np.kron(balls(), np.ones((1, 2, 2), np.float32))
+
+        def __getitem__(self, key):
+            part = self.pixels[key]
+            sizes.append(part.size)
+            return part
+
+    reader = open_image(Lazy(), "ZYX")
+    reader.range_of(0)  # samples every plane once
+    sizes.clear()
+    view = view_frame(reader, 0, 1.0, 1.0)
+    found = view.read((slice(2, 6), slice(10, 40), slice(0, 50)))
+    assert found.shape == (1, 4, 30, 50)
+    assert sizes == [30 * 50] * 4

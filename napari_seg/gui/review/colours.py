@@ -9,6 +9,7 @@ import numpy as np
 from napari.layers import Labels
 from napari.utils.colormaps import DirectLabelColormap
 
+from napari_seg.gui.jobs import JobGenerator
 from napari_seg.gui.review.rows import RowState
 
 COLOURS: Mapping[RowState, str] = {
@@ -39,6 +40,20 @@ def state_colormap(states: Mapping[int, RowState]) -> DirectLabelColormap:
     return DirectLabelColormap(color_dict=colours)
 
 
+def iter_coloured(steps: JobGenerator, *, is_on: bool) -> JobGenerator:
+    """Look the rows of the table up, and make their colours if they are wanted.
+
+    Returns
+    -------
+    rows : list of TableRow
+    colours : DirectLabelColormap or None
+        None without an object, or if they are not wanted.
+    """
+    rows = yield from steps
+    states = {row.ranked.object_id: row.state for row in rows if not row.is_plane}
+    return rows, state_colormap(states) if is_on and states else None
+
+
 def _rgba(text: str) -> np.ndarray:
     parts = [int(text[i : i + 2], 16) / 255 for i in (1, 3, 5)]
     return np.array([*parts, 1.0], np.float32)
@@ -54,24 +69,23 @@ class StateColours:
     def __init__(self) -> None:
         self._layer: weakref.ref[Labels] | None = None
         self._before: object = None
-        self._states: dict[int, RowState] = {}
 
-    def show(self, layer: Labels, states: Mapping[int, RowState]) -> None:
-        """Colour a layer, and let go of another one."""
+    def show(self, layer: Labels, colours: DirectLabelColormap) -> None:
+        """Colour a layer, and let go of another one.
+
+        Of thousands of objects `state_colormap` takes long: not in the main thread.
+        """
         if self._shown() is not layer:
             self.hide()
             self._layer, self._before = weakref.ref(layer), layer.colormap
-        elif states == self._states:
-            return
-        self._states = dict(states)
-        layer.colormap = state_colormap(states)
+        layer.colormap = colours
 
     def hide(self) -> None:
         """Give the layer its colours back, unless the user chose others meanwhile."""
         layer = self._shown()
         if layer is not None and isinstance(layer.colormap, DirectLabelColormap):
             layer.colormap = self._before
-        self._layer, self._before, self._states = None, None, {}
+        self._layer, self._before = None, None
 
     def _shown(self) -> Labels | None:
         return None if self._layer is None else self._layer()

@@ -9,11 +9,12 @@ import time
 from typing import Any
 
 from napari.components import ViewerModel
+from napari.utils.colormaps import DirectLabelColormap
 
 from napari_seg.gui.correction.desk import Desk
 from napari_seg.gui.jobs import Job, Jobs
 from napari_seg.gui.layers import METADATA_KEY
-from napari_seg.gui.review.colours import StateColours
+from napari_seg.gui.review.colours import StateColours, iter_coloured
 from napari_seg.gui.review.looking import (
     go_to_plane,
     grid_pixel,
@@ -126,17 +127,17 @@ class ReviewTable:
         if self.colours is not None:
             self.colours.hide()
         self.colours = StateColours() if is_on else None
-        self._show_colours()
+        if is_on:
+            self.look_again()
 
-    def _show_colours(self) -> None:
+    def _show_colours(self, colours: DirectLabelColormap | None) -> None:
         desk = self._corrector.desk
         if self.colours is None:
             return
-        if desk is None or not self.rows:
+        if desk is None or colours is None:
             self.colours.hide()
-            return
-        states = {r.ranked.object_id: r.state for r in self.rows if not r.is_plane}
-        self.colours.show(desk.target.layer, states)
+        else:
+            self.colours.show(desk.target.layer, colours)
 
     def _on_desk(self) -> None:
         desk = self._corrector.desk
@@ -155,16 +156,18 @@ class ReviewTable:
     def _start(self) -> None:
         desk, order = self._corrector.desk, self._reviewer.order
         if desk is None or order is None:
-            self._take([])
+            self._take(([], None))
             return
         own = desk.target.layer.metadata.get(METADATA_KEY, {})
         scores = getattr(own.get("segmentation"), "scores", {})
         locked = frozenset(desk.locks.ids)
         correct = called_correct(desk.target.layer, desk.target.axes)
         steps = iter_rows(order, desk.target.labels, locked, scores, correct)
+        steps = iter_coloured(steps, is_on=self.colours is not None)
         self._jobs.start(Job(steps, on_done=self._take, on_error=lambda _: None))
 
-    def _take(self, rows: list[TableRow]) -> None:
+    def _take(self, found: tuple[list[TableRow], DirectLabelColormap | None]) -> None:
+        rows, colours = found
         objects = [row for row in rows if not row.is_plane]
         done = {r.ranked.object_id for r in objects if r.state is RowState.VERIFIED}
         known = {r.ranked.object_id: r.state for r in self.rows if not r.is_plane}
@@ -178,7 +181,7 @@ class ReviewTable:
             self._since = now
         self.rows = rows
         self._show()
-        self._show_colours()
+        self._show_colours(colours)
 
     def _show(self) -> None:
         plane = self._plane()
