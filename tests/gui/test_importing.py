@@ -151,12 +151,12 @@ def test_empty_labels_are_filled_without_a_question(session, tmp_path) -> None:
 
 
 def overlapping(folder: Path) -> Path:
-    """Write two squares, the second one smaller and half on the first."""
+    """Write a square under a larger one, and a small one within that."""
 
     def square(y: int, x: int, side: int) -> list[list[int]]:
         return [[x, y, x + side, y, x + side, y + side, x, y + side]]
 
-    entries = [(1, square(2, 2, 10)), (2, square(4, 8, 6)), (3, square(3, 3, 2))]
+    entries = [(1, square(4, 8, 6)), (2, square(2, 2, 10)), (3, square(3, 3, 2))]
     content = {
         "images": [{"id": 1, "file_name": "cells.png", "height": 30, "width": 40}],
         "categories": [{"id": 1, "name": "cell"}],
@@ -170,7 +170,7 @@ def overlapping(folder: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("policy", "areas"), [("", None), ("later", [72, 36, 4]), ("smaller", [72, 36, 4])]
+    ("policy", "areas"), [("", None), ("later", [12, 96, 4]), ("smaller", [36, 72, 4])]
 )
 def test_overlaps_are_the_users_to_decide(session, tmp_path, policy, areas) -> None:
     session.box.overlaps = policy

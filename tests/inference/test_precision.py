@@ -115,5 +115,5 @@ def test_the_precision_is_written_down(capable, brightness, spots):
     assert found.labels.max() == full.labels.max()
 
 
-def test_devices_without_half_precision_have_none():
+def test_devices_without_half_precision_have_none(capable):
     assert half_type("mps") is None

@@ -132,13 +132,18 @@ UNREACHED: dict[str, tuple[str, ...]] = {
 dense = pytest.mark.parametrize("case", CASES)
 
 
+def name_of(case):
+    return case.partition(":")[0]
+
+
+def reach_of(case):
+    """How far (px) a pixel of the logits sees; None to the borders of the image."""
+    return REACH_PX.get(case, REACH_PX.get(name_of(case), 48))
+
+
 @pytest.fixture(autouse=True)
 def _one_thread():
     torch.set_num_threads(1)
-
-
-def name_of(case):
-    return case.partition(":")[0]
 
 
 def build(case, in_channels=1):
@@ -261,13 +266,11 @@ def test_the_smallest_size_is_the_one_it_says(case):
             network(torch.rand(1, 1, side - 1, side))
 
 
-@dense
+@pytest.mark.parametrize("case", [c for c in CASES if reach_of(c) is not None])
 def test_the_divisor_is_the_shift_that_changes_nothing(case):
-    network = evaluated(case)
-    reach = REACH_PX.get(case, REACH_PX.get(name_of(case), 48))
+    # Of the others each pixel sees the borders of the image.
+    network, reach = evaluated(case), reach_of(case)
     step, margin = network.divisor, network.margin
-    if reach is None:
-        return  # each pixel sees the borders of the image
     side = network.input_size(2 * reach + 2 * step)
     image = torch.rand(1, 1, side + step, side + step)
 

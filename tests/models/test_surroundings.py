@@ -205,7 +205,8 @@ def test_gates_of_bisenet():
     x = torch.randn(2, 4, 5, 7)
     plain = refinement.conv(x)
     scale = refinement(x) / plain
-    assert 0 < scale.nanmean() < 1
+    known = scale[~scale.isnan()]
+    assert ((known > 0) & (known < 1)).all()
     fusion = FeatureFusion(4).eval()
     torch.nn.init.zeros_(fusion.gate[3].weight)  # sigmoid(0): one half more
     left, right = torch.randn(2, 1, 2, 3, 3)
