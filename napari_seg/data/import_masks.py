@@ -12,7 +12,7 @@ import numpy as np
 from napari_seg.data.formats.overlaps import REFUSE, resolving
 from napari_seg.data.formats.registry import FORMATS, find_format
 from napari_seg.data.io import READABLE_SUFFIXES, read_labels, write_labels
-from napari_seg.errors import FormatError
+from napari_seg.errors import FormatError, LabelsError
 from napari_seg.imaging.axes import spatial_axes, spatial_shape
 
 if TYPE_CHECKING:
@@ -39,7 +39,8 @@ class Imported:
 class Merged:
     """Masks added to labels that were there; nothing of those is changed."""
 
-    labels: NDArray[np.int32]
+    labels: NDArray[np.integer]
+    """In the type of those that were there."""
     renumbered: int = 0
     """Objects whose id was taken, and which got the next free one."""
     hidden: int = 0
@@ -95,11 +96,20 @@ def merge_masks(old: NDArray[np.integer], new: NDArray[np.int32]) -> Merged:
     taken = np.unique(old[old > 0])
     ids = np.unique(new[new > 0])
     clashing = np.intersect1d(ids, taken)
-    top = int(max(taken.max(initial=0), ids.max(initial=0)))
-    table = np.arange(top + 1, dtype=np.int32)
-    table[clashing] = np.arange(top + 1, top + 1 + len(clashing))
+    top = int(max(taken.max(initial=0), ids.max(initial=0))) + len(clashing)
+    largest = int(np.iinfo(old.dtype).max)
+    if top > largest:
+        raise LabelsError(
+            "the labels cannot hold the ids of the masks",
+            f"{old.dtype} ends at {largest}, {top} is needed",
+            "Convert the labels layer to int32, or import the masks as a new layer.",
+        )
+    given = ids.astype(np.int64)
+    given[np.isin(ids, clashing)] = np.arange(top - len(clashing) + 1, top + 1)
     covered = (old > 0) & (new > 0)
-    merged = np.where(old > 0, old, table[new]).astype(np.int32)
+    merged = old.copy()
+    free = (old == 0) & (new > 0)
+    merged[free] = given[np.searchsorted(ids, new[free])]
     return Merged(merged, len(clashing), int(np.count_nonzero(covered)))
 
 

@@ -194,8 +194,7 @@ def said(found: Imported, where: str, merged: Merged | None = None) -> str:
 def _addition(labels: Any, new: np.ndarray) -> Addition:
     before = np.array(labels)
     merged = merge_masks(before, new)
-    after = merged.labels.astype(before.dtype)
-    edit = make_edit("import", [0] * before.ndim, before, after)
+    edit = make_edit("import", [0] * before.ndim, before, merged.labels)
     return Addition(merged, edit, bool(before.any()))
 
 

@@ -3,19 +3,23 @@
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
+from fakes import pump_until
 from folder_fakes import FolderSession, make_folder
 
 from napari_seg.data.dataset_reading import read_items
-from napari_seg.data.folder import ImageState
+from napari_seg.data.folder import ImageFolder, ImageState, Work
 from napari_seg.data.image_data import ImageData
 from napari_seg.gui.correction.locks import LOCKED_KEY
 from napari_seg.gui.folder.memory import FolderMemory
+from napari_seg.gui.folder.saver import Saver, Saving
 from napari_seg.gui.folder.thumbnails import draw
+from napari_seg.gui.jobs import Jobs
 from napari_seg.gui.layers import METADATA_KEY
 from napari_seg.state import Remembered
 
@@ -290,3 +294,68 @@ def test_other_labels_of_the_image_are_neither_saved_over_it_nor_lost(begin, fol
     session.viewer.layers.remove(session.bench.labels)
     session.bench.follow(other)
     assert session.bench.labels is other
+
+
+def test_what_was_predicted_for_one_folder_is_not_for_the_next(tmp_path):
+    first, second = make_folder(tmp_path / "a"), make_folder(tmp_path / "b")
+    session = FolderSession(tmp_path / "s.json")
+    session.open(first)
+    session.settle()  # c2 of the first is predicted ahead
+    session.panel.open_requested.emit(str(second))
+    session.wait(lambda: session.bench is not None)
+    for name in ("c1", "c2"):
+        session.settle()
+        assert session.bench.opened.path == second / f"{name}.tif"
+        session.go(1)
+    session.close()
+
+
+def test_another_data_set_is_not_overwritten_by_predictions(tmp_path):
+    folder, other = make_folder(tmp_path / "a"), tmp_path / "other"
+    session = FolderSession(tmp_path / "s.json")
+    session.controller.open(str(folder), str(other))
+    session.wait(lambda: session.bench is not None)
+    session.settle()
+    session.bench.labels.paint((50, 50), 99)
+    session.panel.verify_requested.emit()
+    session.wait(lambda: session.at == "c2")
+    session.settle()
+    session.close()
+    again = FolderSession(tmp_path / "s2.json")
+    again.open(folder)
+    again.settle()
+    again.panel.out_requested.emit(str(other))
+    again.wait(lambda: again.bench is not None)
+    again.settle()
+    again.go(1)
+    again.settle()
+    again.close()
+    kept = ImageFolder(folder, other)
+    assert kept.images[0].state is ImageState.VERIFIED
+    assert (kept.open("c1").labels == 99).any()
+    # And the next time the work goes on there.
+    last = FolderSession(tmp_path / "s2.json")
+    last.panel.resume_requested.emit()
+    last.wait(lambda: last.bench is not None)
+    last.settle()
+    assert last.controller.folder.out == other
+    last.close()
+
+
+def test_labels_written_at_once_are_not_written_over_by_older_ones(tmp_path):
+    written, done, jobs = [], [], Jobs()
+    saver = Saver(jobs, lambda *_: None, lambda error: None)
+
+    class Folder:
+        def save(self, name, data, work):
+            written.append(int(work.labels.max()))
+
+    def saving(value):
+        opened = SimpleNamespace(name="c1", data=None)
+        return Saving(opened, np.full((2, 2), value, np.int32), None, Work(None))
+
+    saver.save(Folder(), saving(1), lambda: done.append(1))  # hardly begun
+    assert saver.save_now((Folder(), saving(2)))
+    pump_until(jobs, lambda: bool(done))
+    assert written == [1, 2]
+    jobs.close()

@@ -20,7 +20,7 @@ from napari_seg.data.formats.overlaps import OverlapError, resolving
 from napari_seg.data.formats.registry import FORMATS
 from napari_seg.data.import_masks import import_masks, merge_masks
 from napari_seg.data.io import write_labels
-from napari_seg.errors import FormatError
+from napari_seg.errors import FormatError, LabelsError
 from napari_seg.gui.correction.controller import CorrectController
 from napari_seg.gui.importing import ImportController
 from napari_seg.gui.jobs import Jobs
@@ -245,3 +245,14 @@ def test_merging_changes_nothing_that_was_there() -> None:
     assert merged.labels.tolist() == [[5] * 4, [6] * 4, [0] * 4, [2] * 4]
     assert (merged.renumbered, merged.hidden) == (1, 4)
     np.testing.assert_array_equal(merge_masks(0 * old, new).labels, new)
+
+
+def test_labels_too_narrow_for_the_ids_are_refused_not_wrapped() -> None:
+    old, new = np.zeros((20, 20), np.uint8), np.arange(400).reshape(20, 20)
+    with pytest.raises(LabelsError, match="255, 399 is needed"):
+        merge_masks(old, new.astype(np.int32))
+    wide = merge_masks(old.astype(np.uint16), new.astype(np.int32))
+    assert wide.labels.dtype == np.uint16
+    assert np.array_equal(wide.labels, new)
+    high = merge_masks(np.array([[3]], np.int64), np.array([[2**31 - 1]], np.int32))
+    assert high.labels.tolist() == [[3]]

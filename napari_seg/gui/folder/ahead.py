@@ -58,10 +58,15 @@ class Ahead:
         self._wanted: list[str] = []
         self._folder: ImageFolder | None = None
 
-    @property
-    def is_busy(self) -> bool:
-        """Whether an image is being predicted."""
-        return self._job is not None
+    def take(self, name: str) -> Prediction | None:
+        """Give a prediction away, once: from then on the data set knows more."""
+        self._wanted = [one for one in self._wanted if one != name]
+        return self.ready.pop(name, None)
+
+    def forget(self) -> None:
+        """Stop, and forget what is ready: it is of another folder or data set."""
+        self.cancel()
+        self.ready.clear()
 
     def want(self, folder: ImageFolder, names: Sequence[str]) -> None:
         """Predict these from now on, the first one first, and nothing else."""

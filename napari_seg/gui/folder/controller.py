@@ -129,6 +129,7 @@ class FolderController:
         """Open a folder, where it was left last time."""
         self.leave()
         self._panel.set_status("Opening the folder…")
+        out = out or self.memory.out_of(str(Path(folder).absolute()))
         self._opener.open_folder(folder, out, self._on_folder, self._tell)
 
     def resume(self) -> None:
@@ -142,6 +143,7 @@ class FolderController:
             self.open(str(self.folder.folder), out)
 
     def _on_folder(self, folder: ImageFolder) -> None:
+        self.ahead.forget()
         self.folder = folder
         self.view.show_folder(folder)
         self._panel.set_status("")
@@ -188,7 +190,7 @@ class FolderController:
     def _open_image(self, name: str) -> None:
         if name != self.listing.at or self.folder is None or self.bench is not None:
             return  # she has gone on
-        known = self.ahead.ready.get(name)
+        known = self.ahead.take(name)
         if known is not None:
             self._show(known.opened, None, known)
             return
@@ -290,6 +292,7 @@ class FolderController:
     def _on_ready(self, prediction: Prediction) -> None:
         name, bench, folder = prediction.opened.name, self.bench, self.folder
         if bench is not None and bench.name == name:
+            self.ahead.take(name)
             if bench.labels is not None:
                 return  # she has begun without it
             self._show_prediction(bench, prediction)

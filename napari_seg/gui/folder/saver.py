@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -59,13 +60,13 @@ class Saver:
         self._jobs = jobs
         self._on_saved = on_saved
         self._on_error = on_error
-        self._waiting: list[tuple[ImageFolder, Saving]] = []
+        self._waiting: list[_Order] = []
 
     def save(
         self, folder: ImageFolder, saving: Saving, then: Callable[[], None]
     ) -> None:
         """Write labels; `then` is called once they are on disk."""
-        one = folder, saving
+        one = _Order(folder, saving)
         self._waiting.append(one)
 
         def done(image: FolderImage | None) -> None:
@@ -78,7 +79,7 @@ class Saver:
             self._waiting = [x for x in self._waiting if x is not one]
             self._on_error(error)
 
-        self._jobs.start(Job(_iter_write(*one), on_done=done, on_error=failed))
+        self._jobs.start(Job(_iter_write(one), on_done=done, on_error=failed))
 
     def save_now(self, *more: tuple[ImageFolder, Saving]) -> bool:
         """Write these, and all that still waits, before this returns.
@@ -88,17 +89,37 @@ class Saver:
         bool
             Whether all of it is on disk.
         """
-        waiting, self._waiting = [*self._waiting, *more], []
+        waiting = [*self._waiting, *(_Order(*one) for one in more)]
+        self._waiting = []
         is_safe = True
-        for folder, saving in waiting:
+        for one in waiting:
             try:
-                image = write(folder, saving)
+                image = one.write()
                 if image is not None:
-                    self._on_saved(folder, image)
+                    self._on_saved(one.folder, image)
             except (NapariSegError, OSError) as error:
                 is_safe = False
                 self._on_error(error)
         return is_safe
+
+
+@dataclass(eq=False)
+class _Order:
+    """Labels to be written once: by the thread, or by whoever cannot wait for it."""
+
+    folder: ImageFolder
+    saving: Saving
+    is_over: bool = False
+    lock: Lock = field(default_factory=Lock)
+
+    def write(self) -> FolderImage | None:
+        """Write them, after whoever is at it; None if that is done or needless."""
+        with self.lock:
+            if self.is_over:
+                return None
+            # Even if it fails: who comes later has newer labels.
+            self.is_over = True
+            return write(self.folder, self.saving)
 
 
 def write(folder: ImageFolder, saving: Saving) -> FolderImage | None:
@@ -138,6 +159,6 @@ def provenance_of(made: dict[str, Any] | None, source: str) -> Provenance:
     )
 
 
-def _iter_write(folder: ImageFolder, saving: Saving) -> JobGenerator:
+def _iter_write(order: _Order) -> JobGenerator:
     yield Progress("save", 0, 1)
-    return write(folder, saving)
+    return order.write()
