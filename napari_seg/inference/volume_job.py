@@ -82,7 +82,8 @@ class VolumeJob(DenseJob):
                 objects[index], stuff[index] = part_stuff(found, len(stuff))
             yield self._progress("predict", len(self.tiles), len(batch))
         objects = self._in_planes(objects, self._part_of(self.kept, plane))
-        self._in_planes(stuff, self._part_of(self.stuff, plane))
+        if self.stuff is not None:
+            self._in_planes(stuff, self._part_of(self.stuff, plane))
         for block in by_distance(assembler.blocks, spot):
             part = np.asarray(objects[(slice(None), *block.read)])
             yield self._add(plane, assembler, block, part)
@@ -93,14 +94,7 @@ class VolumeJob(DenseJob):
         """Room for the classes of a frame as the network sees it."""
         if kept is not None and self.seen == self.piece_shape:
             return kept
-        room = make_room((count, *self.seen))
-        if room is None:
-            raise ImageError(
-                "There is no room on disk for the probabilities of one frame",
-                f"{count} classes of {self.seen} voxels",
-                "Free some space, or segment a part of the stack",
-            )
-        return room
+        return _make_room((count, *self.seen))
 
     def _in_planes(
         self, found: NDArray[np.float32], kept: NDArray[np.float32] | None
@@ -111,7 +105,7 @@ class VolumeJob(DenseJob):
         axis = Axis(self.seen[0], self.reader.depth)
         result = kept
         if result is None:
-            result = np.empty((len(found), *self.piece_shape), np.float32)
+            result = _make_room((len(found), *self.piece_shape))
         for z in range(self.reader.depth):
             low, high = axis.source_span(z, z + 1)
             source = np.asarray(found[:, low:high]).swapaxes(0, 1)
@@ -128,3 +122,15 @@ def z_step_px(
     by_axis = spacing_by_axis(reader.axes, spacing)
     pixel = float(np.sqrt(by_axis["Y"] * by_axis["X"]))
     return by_axis["Z"] / pixel * zoom
+
+
+def _make_room(shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Room in memory or on disk for the classes of a frame, or ImageError."""
+    room = make_room(shape)
+    if room is None:
+        raise ImageError(
+            "There is no room on disk for the probabilities of one frame",
+            f"{shape[0]} classes of {shape[1:]} voxels",
+            "Free some space, or segment a part of the stack",
+        )
+    return room

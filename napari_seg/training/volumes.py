@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -148,16 +148,8 @@ def _scanned(volume: LazyVolume) -> LazyVolume | None:
     if not len(found.objects) + len(found.background):
         return None
     known = [diameter for diameter in diameters if diameter > 0]
-    return LazyVolume(
-        volume.name,
-        volume.source,
-        volume.reader,
-        volume.labels,
-        volume.t,
-        float(np.median(known)) if known else 0.0,
-        volume.z_aspect,
-        found,
-    )
+    diameter = float(np.median(known)) if known else 0.0
+    return replace(volume, diameter_px=diameter, spots=found)
 
 
 def _at(z: int, places: NDArray[np.int32]) -> NDArray[np.int32]:
