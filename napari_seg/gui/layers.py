@@ -20,7 +20,11 @@ from napari_seg.gui.view import (
     shown_point,
 )
 from napari_seg.imaging.axes import check_axes, guess_axes, spatial_shape
+from napari_seg.imaging.levels import Levels
 from napari_seg.state import Scope
+
+_SNAP_PX = 16
+"""What is seen grows at most to whole pixels of the fifth level, each half as fine."""
 
 METADATA_KEY = "napari_seg"
 """Where a labels layer keeps its `Segmentation`, provenance and place."""
@@ -35,7 +39,8 @@ class Source:
     layer : Image
         Only for its identity and transform; the job never sees it.
     data : array_like
-        The part, still lazy if the layer's data is; axes as in `axes`.
+        The part, still lazy if the layer's data is; axes as in `axes`. `Levels` of a
+        multiscale layer.
     axes : str
         One letter per axis of `data`, e.g. ``"ZYXC"``.
     index : tuple of slice
@@ -109,7 +114,7 @@ def take_source(viewer: ViewerModel, layer: Image, axes: str, scope: Scope) -> S
     Source
         Slices keep their axis (with length 1), so `axes` stays true.
     """
-    data = full_data(layer)
+    data = Levels(layer.data) if layer.multiscale else layer.data
     axes = check_axes(axes, data.shape)
     index = _index_of(viewer, layer, axes, scope)
     middle = middle_of_view(viewer, layer)
@@ -118,13 +123,18 @@ def take_source(viewer: ViewerModel, layer: Image, axes: str, scope: Scope) -> S
         for i, (axis, part) in enumerate(zip(axes, index, strict=True))
         if axis != "C"
     )
-    return Source(layer, data[index], axes, index, focus, scope)
+    part = data.cut(index) if isinstance(data, Levels) else data[index]
+    return Source(layer, part, axes, index, focus, scope)
 
 
 def _index_of(
     viewer: ViewerModel, layer: Image, axes: str, scope: Scope
 ) -> tuple[slice, ...]:
-    """Return where the scope lies in the data, every slice with its bounds."""
+    """Return where the scope lies in the data, every slice with its bounds.
+
+    The field on a multiscale layer begins and ends between the pixels of a coarser
+    level, so that this one can be read.
+    """
     shape = full_data(layer).shape
     index = [slice(0, int(size)) for size in shape]
     if scope is Scope.IMAGE:
@@ -139,8 +149,17 @@ def _index_of(
             index[i] = slice(here, here + 1)
         elif axis in "YX" and i in displayed and scope is Scope.FIELD:
             low, high = np.clip(corners[:, i], 0, last)
-            index[i] = slice(int(low), int(high) + 1)
+            step = _step_px(layer, i)
+            stop = min(-(-(int(high) + 1) // step) * step, last + 1)
+            index[i] = slice(int(low) // step * step, stop)
     return tuple(index)
+
+
+def _step_px(layer: Image, axis: int) -> int:
+    """Return how many pixels one of the coarsest level is wide, within reason."""
+    if not layer.multiscale:
+        return 1
+    return int(min(_SNAP_PX, round(layer.downsample_factors[-1][axis])))
 
 
 def kept_dims(layer: Image, axes: str) -> list[int]:

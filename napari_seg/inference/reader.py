@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,11 +16,13 @@ from napari_seg.imaging.axes import (
     guess_axes,
     plane_selection,
 )
+from napari_seg.imaging.levels import Levels, choose_level
 from napari_seg.imaging.normalise import (
     Normalisation,
     intensity_range,
     rescale_intensity,
 )
+from napari_seg.imaging.rescale import SNAP
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -41,6 +43,7 @@ class ImageReader:
     ----------
     image : array
         NumPy, memory-mapped, dask or zarr: anything with shape, dtype and slicing.
+        Of `Levels` each view is read from the one that fits its zoom.
     axes : str
         Checked axes of the image.
     in_channels : int
@@ -51,6 +54,8 @@ class ImageReader:
         Percentiles of the intensity range, which is taken over a whole frame.
     notes : list of str
         What was decided without being asked, for the provenance.
+    finest : ImageReader, optional
+        Of a coarser level the reader of the image: intensities are normalised alike.
     """
 
     image: Any
@@ -59,18 +64,22 @@ class ImageReader:
     channel: int | None = None
     normalisation: Normalisation = field(default_factory=Normalisation)
     notes: list[str] = field(default_factory=list)
+    finest: ImageReader | None = None
 
     def __post_init__(self) -> None:
         """Decide on the channels."""
         self._ranges: dict[int, list[tuple[float, float]]] = {}
         self._cache: tuple[PlaneIndex, NDArray[np.float32]] | None = None
-        self._is_lazy = not isinstance(self.image, np.ndarray)
+        arrays = self.image.arrays if isinstance(self.image, Levels) else (self.image,)
+        self._is_lazy = not isinstance(arrays[0], np.ndarray)
         self._is_grey_of_colour = False
         self._channels: int | slice = slice(None)
         if self.in_channels == 1:
             self._choose_one()
         else:
             self._match_channels()
+        coarser = [replace(self, image=a, notes=[], finest=self) for a in arrays[1:]]
+        self._levels = [self, *coarser]
 
     @property
     def plane_shape(self) -> tuple[int, int]:
@@ -83,8 +92,29 @@ class ImageReader:
         """Planes of a frame."""
         return axis_size(self.axes, self.image.shape, "Z")
 
+    def for_zoom(self, zoom: float, z_zoom: float | None = None) -> ImageReader:
+        """Return the level that is read for a zoom: no coarser than what is wanted.
+
+        Parameters
+        ----------
+        zoom, z_zoom : float
+            Network pixels per image pixel, within planes and across them. Without the
+            latter all planes of the image are wanted.
+        """
+        least = self.depth if z_zoom is None else self.depth * z_zoom / (1 + SNAP)
+        levels = [level for level in self._levels if level.depth >= least]
+        widths = [max(self._steps_to(level)) for level in levels]
+        return levels[choose_level(widths, 1 / zoom)]
+
+    def _steps_to(self, level: ImageReader) -> list[float]:
+        """Return how many pixels one of a level is wide, rows and columns."""
+        sizes = zip(self.plane_shape, level.plane_shape, strict=True)
+        return [fine / coarse for fine, coarse in sizes]
+
     def range_of(self, t: int) -> list[tuple[float, float]]:
         """Return the intensity range of each channel of a frame, from a sample."""
+        if self.finest is not None:
+            return self.finest.range_of(t)
         if t not in self._ranges:
             sample = list(self._samples(t))
             self._ranges[t] = [

@@ -161,16 +161,22 @@ class FrameView:
 
 def view_frame(reader: ImageReader, t: int, zoom: float, z_zoom: float) -> FrameView:
     """Return a frame resampled by `zoom` within planes and `z_zoom` across them."""
-    depth = reader.depth
+    near = reader.for_zoom(zoom, z_zoom)
     planes = tuple(
-        replace(view_plane(reader, PlaneIndex(t, z), zoom), is_alone=False)
-        for z in range(depth)
+        replace(_view(reader, near, PlaneIndex(t, z), zoom), is_alone=False)
+        for z in range(near.depth)
     )
-    return FrameView(planes, Axis(depth, zoomed_size(depth, z_zoom)))
+    return FrameView(planes, Axis(near.depth, zoomed_size(reader.depth, z_zoom)))
 
 
 def view_plane(reader: ImageReader, plane: PlaneIndex, zoom: float) -> PlaneView:
     """Return a plane resampled by `zoom` (network pixels per image pixel)."""
-    shape = reader.plane_shape
-    target = [zoomed_size(n, zoom) for n in shape]
-    return PlaneView(reader, plane, plan_axes(shape, target))
+    return _view(reader, reader.for_zoom(zoom), plane, zoom)
+
+
+def _view(
+    reader: ImageReader, near: ImageReader, plane: PlaneIndex, zoom: float
+) -> PlaneView:
+    """Return a plane of a level; sizes after resampling are those of the image."""
+    target = [zoomed_size(n, zoom) for n in reader.plane_shape]
+    return PlaneView(near, plane, plan_axes(near.plane_shape, target))

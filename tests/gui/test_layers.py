@@ -114,15 +114,26 @@ def test_lazy_data_stay_lazy(viewer):
     assert source.data.shape == (1, 64, 64)
 
 
-def test_multiscale_images_are_taken_at_full_resolution(viewer):
+def test_multiscale_images_are_taken_with_all_their_levels(viewer):
     base = np.zeros((64, 96), np.uint8)
     layer = viewer.add_image([base, base[::2, ::2], base[::4, ::4]], multiscale=True)
     layer._data_level = 1
     layer.corner_pixels = np.array([[8, 10], [15, 19]])
     whole = take_source(viewer, layer, "YX", Scope.IMAGE)
     field = take_source(viewer, layer, "YX", Scope.FIELD)
-    assert whole.data.shape == (64, 96)
+    assert [a.shape for a in whole.data.arrays] == [(64, 96), (32, 48), (16, 24)]
     assert (field.offset, field.shape) == ((16, 20), (16, 20))
+    assert [a.shape for a in field.data.arrays] == [(16, 20), (8, 10), (4, 5)]
+
+
+def test_what_is_seen_of_a_pyramid_ends_between_pixels_of_its_levels(viewer):
+    base = np.zeros((64, 96), np.uint8)
+    layer = viewer.add_image([base, base[::2, ::2], base[::4, ::4]], multiscale=True)
+    layer._data_level = 0
+    layer.corner_pixels = np.array([[9, 11], [17, 33]])
+    field = take_source(viewer, layer, "YX", Scope.FIELD)
+    assert (field.offset, field.shape) == ((8, 8), (12, 28))
+    assert len(field.data.arrays) == 3
 
 
 def test_leading_channels_go_and_labels_show_on_all(viewer):

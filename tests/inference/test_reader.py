@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from napari_seg.errors import AxesError, ImageError
 from napari_seg.imaging.axes import PlaneIndex
+from napari_seg.imaging.levels import Levels
 from napari_seg.imaging.rescale import resample_plane
 from napari_seg.inference.reader import open_image
-from napari_seg.inference.view import view_plane
+from napari_seg.inference.view import view_frame, view_plane
 
 PLANE = PlaneIndex()
 
@@ -193,3 +194,46 @@ def test_windows_are_parts_of_the_mirrored_whole(zoom: float) -> None:
     window = (slice(-9, 12), slice(3, view.shape[1] + 9))
     found = view.read(window)[0]
     np.testing.assert_allclose(found, padded[0:21, 12:], atol=1e-6)
+
+
+def spots_at(levels: int) -> list[NDArray[Any]]:
+    """Return a random image and its means over blocks of 2, 4, ... pixels."""
+    image = np.random.default_rng(0).random((2, 64, 96)).astype("f4")
+    found = [image]
+    for _ in range(levels - 1):
+        last = found[-1]
+        shape = (2, last.shape[1] // 2, 2, last.shape[2] // 2, 2)
+        found.append(last.reshape(shape).mean((2, 4)))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("zoom", "level"), [(2, 0), (1, 0), (0.8, 0), (0.5, 1), (0.3, 1), (0.25, 2)]
+)
+def test_the_level_is_read_that_fits_the_zoom(zoom: float, level: int) -> None:
+    arrays = [Watched(a) for a in spots_at(3)]
+    reader = open_image(Levels(arrays), "ZYX")
+    reader.range_of(0)
+    for array in arrays:
+        array.largest = 0
+    view = view_plane(reader, PlaneIndex(0, 1), zoom)
+    assert view.shape == (round(64 * zoom), round(96 * zoom))
+    window = slice(0, view.shape[0]), slice(0, view.shape[1])
+    values = view.read(window)
+    assert [a.largest > 0 for a in arrays] == [i == level for i in range(3)]
+    alone = open_image(arrays[level].data, "ZYX")
+    alone.finest = open_image(arrays[0].data, "ZYX")  # whose range counts
+    step = 2**level
+    np.testing.assert_array_equal(
+        values, view_plane(alone, PlaneIndex(0, 1), zoom * step).read(window)
+    )
+
+
+def test_planes_are_not_taken_from_a_level_that_has_fewer() -> None:
+    finest = np.random.default_rng(0).random((8, 32, 32))
+    reader = open_image(Levels([finest, finest[::2, ::2, ::2]]), "ZYX")
+    assert reader.for_zoom(0.5) is reader
+    assert reader.for_zoom(0.5, 1.0) is reader
+    frame = view_frame(reader, 0, 0.5, 0.5)
+    assert len(frame.planes) == 4
+    assert frame.shape == (4, 16, 16)
