@@ -14,6 +14,7 @@ from napari_seg.cli.models import models
 from napari_seg.cli.output import emit_json, warn
 from napari_seg.cli.recipe import run
 from napari_seg.cli.segment import segment
+from napari_seg.cli.track import track
 from napari_seg.cli.train import train
 from napari_seg.cli.weightmap import weightmap
 from napari_seg.errors import NapariSegError
@@ -29,7 +30,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 COMMANDS = (
-    demo, models, segment, run, train, evaluate, weightmap, convert, doctor,
+    demo, models, segment, track, run, train, evaluate, weightmap, convert, doctor,
 )  # fmt: skip
 for command in COMMANDS:
     app.command()(command)

@@ -18,6 +18,7 @@ PACKAGES = (
     "napari", "npe2", "magicgui", "superqt", "psygnal", "qtpy", "PyQt5", "PyQt6",
     "torch", "numpy", "scipy", "scikit-image", "dask", "zarr", "tifffile", "edt",
     "pydensecrf2",
+    "laptrack",
 )  # fmt: skip
 
 PROBE_SECONDS = 60

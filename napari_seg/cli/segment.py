@@ -75,6 +75,17 @@ def segment(
             metavar="NAME", help="Settings of the CRF; any other name lists them."
         ),
     ] = None,
+    track: Annotated[
+        bool,
+        typer.Option(
+            "--track",
+            help="Give the objects of a film (axis T) one id in all frames, and write "
+            "<stem>_tracks.csv as well.",
+        ),
+    ] = False,
+    divisions: Annotated[
+        bool, typer.Option("--divisions", help="With --track: objects may divide.")
+    ] = False,
     csv: Annotated[
         Path | None,
         typer.Option(
@@ -97,15 +108,19 @@ def segment(
     """Segment images and write their labels as int32 TIFF with physical size."""
     size = _parse_diameter(diameter)
     refinement = _parse_crf(crf, crf_preset)
+    if divisions and not track:
+        raise typer.BadParameter("Give --track as well.", param_hint="--divisions")
     if resume and restart:
         raise typer.BadParameter("--resume or --restart, not both.")
     from napari_seg.data.batch_plan import is_pattern, plan
     from napari_seg.inference.segment import SegmentParams, load
+    from napari_seg.inference.tracking import TrackParams
 
     checkpoint = load(model or ["nuclei-unet"])
     params = SegmentParams(
-        axes=axes, channel=channel, device=device, tta=tta, crf=refinement, **size
-    )
+        axes=axes, channel=channel, device=device, tta=tta, crf=refinement,
+        track=TrackParams(divisions=divisions) if track else None, **size,
+    )  # fmt: skip
     mode: Mode = "resume" if resume else "restart" if restart else "new"
     is_single = len(inputs) == 1 and not is_pattern(inputs[0]) and mode == "new"
     files = plan(inputs, out)

@@ -13,6 +13,7 @@ import numpy as np
 from napari_seg.data.annotated import AnnotatedImage
 from napari_seg.data.batch_plan import PlannedFile
 from napari_seg.data.run_manifest import DONE, FAILED, Stamp
+from napari_seg.data.tracks_table import tracks_path
 from napari_seg.errors import FormatError, NapariSegError
 from napari_seg.files import remove_leftovers
 from napari_seg.imaging.axes import spatial_axes
@@ -170,9 +171,7 @@ class Batch:
     def _outputs(self) -> Iterator[Path]:
         """Yield all files that the batch writes."""
         for file in self.files:
-            yield file.target
-            if self.classes:
-                yield classes_path(file.target)
+            yield from self._results(file)
         if self.manifest is not None:
             yield self.manifest.path
         if self.tables is not None:
@@ -181,14 +180,20 @@ class Batch:
     def _is_finished(self, file: PlannedFile) -> bool:
         if self.manifest is None or file.problem is not None:
             return False
-        outputs = [file.target]
-        if self.classes:
-            outputs.append(classes_path(file.target))
+        outputs = list(self._results(file))
         try:
             stamp = Stamp.of(file.path)
         except OSError:
             return False
         return self.manifest.finished(file.name, stamp, outputs) is not None
+
+    def _results(self, file: PlannedFile) -> Iterator[Path]:
+        """Yield the files that are written for one image."""
+        yield file.target
+        if self.classes:
+            yield classes_path(file.target)
+        if self.params.track is not None:
+            yield tracks_path(file.target)
 
     def _note(self, file: PlannedFile, entry: dict[str, Any]) -> None:
         if self.manifest is not None:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from napari_seg.data.image_data import ImageData, spacing_axes
 from napari_seg.data.io import read_image, read_labels, write_labels
+from napari_seg.data.tracks_table import tracks_path, write_tracks
 from napari_seg.errors import FormatError
 from napari_seg.imaging.axes import check_axes, spatial_axes
 from napari_seg.inference.segment import iter_segment
@@ -87,12 +88,19 @@ def iter_segment_file(
     )
     with closing(steps(data.array, checkpoint, params)) as job:
         result = yield from job
-    _write(target, result.labels, result.axes, spacing)
     more: dict[str, Any] = {}
+    if result.tracks is not None:
+        table = tracks_path(target)
+        try:
+            write_tracks(table, result.tracks, spacing)
+        except OSError as error:
+            raise unwritten(table, error) from error
+        more = {"tracks": str(table), "divisions": len(result.tracks.parents) // 2}
+    _write(target, result.labels, result.axes, spacing)
     if classes:
         map_path = classes_path(target)
         _write(map_path, result.semantic, result.axes, spacing)
-        more = {"classes": str(map_path), "class_names": result.class_names}
+        more |= {"classes": str(map_path), "class_names": result.class_names}
     report = {
         "input": str(path),
         "output": str(target),

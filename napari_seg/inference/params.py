@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from napari_seg.errors import ImageError
 
 if TYPE_CHECKING:
+    from napari_seg.inference.tracking import TrackParams
     from napari_seg.refine.crf import CrfParams
 
 
@@ -56,6 +57,8 @@ class SegmentParams:
     """Whether probabilities are kept, so that thresholds can be changed afterwards."""
     crf: CrfParams | None = None
     """Refines the probabilities by a dense CRF before they become objects."""
+    track: TrackParams | None = None
+    """Gives the objects of a film one id in all frames."""
     focus: tuple[float, ...] | None = None
     """Position in the labels, in pixels along each axis but C, that is computed
     first."""
@@ -83,6 +86,8 @@ class SegmentParams:
         self._check_diameter()
         if self.crf is not None:
             self.crf.check()
+        if self.track is not None:
+            self.track.check()
         if self.spacing is not None and not all(
             math.isfinite(s) and s > 0 for s in self.spacing
         ):

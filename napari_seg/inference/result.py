@@ -39,6 +39,7 @@ from napari_seg.types import Progress
 if TYPE_CHECKING:
     from napari_seg.imaging.deltas import Box
     from napari_seg.imaging.stitching import Window
+    from napari_seg.imaging.tracks import Tracks
     from napari_seg.inference.reader import ImageReader
 
 Labels = NDArray[np.int32]
@@ -81,6 +82,8 @@ class Segmentation:
     stuff_probabilities: NDArray[np.float32] | None = None
     """Of these, shape (number of names, [T,] [Z,] rows, columns) in the resolution of
     the network; they are part of the background in `network_probabilities`."""
+    tracks: Tracks | None = None
+    """The objects of a film followed through time, if that was asked for."""
 
     @property
     def class_names(self) -> tuple[str, ...]:

@@ -95,7 +95,8 @@ def iter_segment(
     ------
     Progress
         Stages ``"load"``, ``"size"``, ``"predict"``, ``"instances"``, ``"link"``; with
-        a CRF ``"refine"``, ``"instances"`` and ``"link"`` follow.
+        a CRF ``"refine"``, ``"instances"`` and ``"link"`` follow, in a film that is to
+        be tracked ``"track"`` and ``"rename"``.
 
     Returns
     -------
@@ -107,6 +108,8 @@ def iter_segment(
 
     params = params or SegmentParams()
     params.check()
+    if params.track is not None:
+        return (yield from _iter_with_tracks(image, model, params))
     if params.crf is not None:
         return (yield from _iter_with_crf(image, model, params))
     started = time.perf_counter()
@@ -126,6 +129,29 @@ def iter_segment(
     table = yield from iter_number(job.labels, job.axes, job.groups, link_z=link_z)
     job.scores = renumber_scores(job.scores, table)
     return job.result(origin, time.perf_counter() - started)
+
+
+def _iter_with_tracks(
+    image: Any, model: Model, params: SegmentParams
+) -> Generator[Progress, None, Segmentation]:
+    """Segment frame by frame, and give the objects one id in all frames."""
+    from napari_seg.inference.tracking import (
+        check_film,
+        iter_rename,
+        iter_track,
+        renamed_scores,
+    )
+
+    assert params.track is not None
+    checkpoint = load(model)
+    check_film(spatial_axes(open_for(checkpoint, image, params).axes))
+    found = yield from iter_segment(image, checkpoint, replace(params, track=None))
+    follow = iter_track(found.labels, found.axes, params.track, params.spacing)
+    tracks = yield from follow
+    yield from iter_rename(found.labels, found.labels, tracks)
+    found.tracks, found.scores = tracks, renamed_scores(found.scores, tracks)
+    found.provenance["parameters"] = asdict(params)
+    return found
 
 
 def _iter_with_crf(
