@@ -6,8 +6,11 @@ import argparse
 import json
 import multiprocessing
 import resource
+import tempfile
+import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,8 +24,12 @@ from napari_seg.types import run
 
 if TYPE_CHECKING:
     from napari_seg.training.pairs import TrainingPlane
+    from napari_seg.training.params import TrainParams
 
 Result = dict[str, Any]
+
+TRIED = (4, 14)
+"""Steps of the trial by which a budget is turned into steps; timed after the first."""
 
 
 def parser(description: str | None, minutes: float) -> argparse.ArgumentParser:
@@ -66,6 +73,32 @@ def each(
             print(f"{name}: {found}", flush=True)
         rows.append(json.loads(file.read_text()))
     return rows
+
+
+def within_budget(planes: list[TrainingPlane], params: TrainParams) -> TrainParams:
+    """Turn minutes into the steps they suffice for, if they are of processor time.
+
+    On a processor the budget is the work of the training itself, counted by a short
+    trial, so that other programs that run meanwhile take nothing from it. On a graphics
+    card it is time.
+    """
+    from napari_seg.training.progress import TrainProgress
+    from napari_seg.training.trainer import iter_train_pairs
+
+    if params.device.startswith("cuda") or params.minutes is None:
+        return params
+    marks: list[float] = []
+    with tempfile.TemporaryDirectory() as folder:
+        trial = replace(params, minutes=None, steps=TRIED[1] + 1)
+        out = Path(folder) / "trial.safetensors"
+        job = iter_train_pairs(planes, planes[:1], out, trial)
+        for step in job:
+            if isinstance(step, TrainProgress) and step.done in TRIED:
+                marks.append(time.process_time())
+                if len(marks) == len(TRIED):
+                    job.close()
+    one = (marks[1] - marks[0]) / (TRIED[1] - TRIED[0])
+    return replace(params, minutes=None, steps=max(round(60 * params.minutes / one), 1))
 
 
 def read_some(folder: Path, count: int, side: int) -> list[TrainingPlane]:

@@ -1,10 +1,11 @@
 """Whether every architecture can learn at all: four images by heart, from scratch.
 
 Each name is trained with its usual (slim) arguments on four whole images of DATA/train,
-without any variation, for the same time, and then segments just these. One that cannot
-be right about more than 95 % of their pixels (cell or not) is either wrong or too
-coarse for them. The images are those with the most cells of some that are looked at.
-Results are kept in ``--cache``, a file a name.
+without any variation, with the same budget (on a processor: minutes of its time, for
+the steps alone), and then segments just these. One that cannot be right about more than
+95 % of their pixels (cell or not) is either wrong or too coarse for them. The images
+are those with the most cells of some that are looked at. Results are kept in
+``--cache``, a file a name.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchmarks._networks import Result, each, parser, read_some
+from benchmarks._networks import Result, each, parser, read_some, within_budget
 from benchmarks._table import report
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ def learn(name: str, options: argparse.Namespace) -> Result:
         device=options.device,
         threads=options.threads,
     )
+    params = within_budget(planes, params)
     out = options.cache / f"{name}.safetensors"
     job, steps = iter_train_pairs(planes, planes, out, params), 0
     while True:

@@ -87,7 +87,7 @@ def _axes(recipe: Recipe, path: Path) -> str | None:
     axes = recipe.params.axes
     if axes is None:
         return None
-    own = read_image(path).axes
+    own = read_image(path, lazy_bytes=0).axes
     is_other = len(own) != len(axes) or sorted(own) == sorted(axes)
     return None if is_other else axes
 

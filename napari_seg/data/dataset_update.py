@@ -58,13 +58,22 @@ def save_item(folder: str | Path, item: AnnotatedImage) -> DatasetItem:
     old = next((one for one in known if one.name == item.name), None)
     if old is None:
         return add_items(folder, [item])[0]
+    new = stage_item(item)
+    with locked(folder):
+        # Labels and index together: of two writers one comes after the other.
+        return _write_again(folder, old, item, new)
+
+
+def _write_again(
+    folder: Path, old: DatasetItem, item: AnnotatedImage, new: DatasetItem
+) -> DatasetItem:
     target = inside(folder, old.labels)
     if target.exists():
         _check_fits(folder, old, item)
     write_labels(target, item.labels, item.label_axes, item.spacing)
     stored = read_labels(target)
     entry = replace(
-        stage_item(item),
+        new,
         name=old.name,
         image=old.image,
         labels=old.labels,
@@ -76,10 +85,9 @@ def save_item(folder: str | Path, item: AnnotatedImage) -> DatasetItem:
         image_sha256=old.image_sha256,
         labels_sha256=array_sha256(np.asarray(stored.array)),
     )
-    with locked(folder):
-        # Read anew: somebody may have added items meanwhile.
-        items = [entry if one.name == item.name else one for one in read_index(folder)]
-        write_index(folder, items)
+    # Read anew: somebody may have added items meanwhile.
+    items = [entry if one.name == item.name else one for one in read_index(folder)]
+    write_index(folder, items)
     return entry
 
 

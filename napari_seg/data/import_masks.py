@@ -31,6 +31,8 @@ class Imported:
     """With the axes of the image without C."""
     format: str
     """Where they come from."""
+    count: int
+    """Objects."""
     contested: int = 0
     """Pixels that two objects of the file claimed."""
 
@@ -77,7 +79,8 @@ def import_masks(
     letters, expected = spatial_axes(axes), spatial_shape(axes, shape)
     is_labels = file.suffix.lower() in READABLE_SUFFIXES and file.suffix != ".zarr"
     if is_labels:
-        return Imported(_fitting(read_labels(file).array, file, expected), "labels")
+        labels = _fitting(read_labels(file).array, file, expected)
+        return Imported(labels, "labels", _count(labels))
     kind = find_format(file).name
     with resolving(overlaps) as found, tempfile.TemporaryDirectory() as folder:
         images = None
@@ -88,7 +91,8 @@ def import_masks(
             write_labels(images / f"{file.stem}.tif", blank, letters)
         items = list(FORMATS[kind].read(file, images))
         item = _chosen(items, name, file)
-        return Imported(_fitting(item.labels, file, expected), kind, found.contested)
+        labels = _fitting(item.labels, file, expected)
+        return Imported(labels, kind, _count(labels), found.contested)
 
 
 def merge_masks(old: NDArray[np.integer], new: NDArray[np.int32]) -> Merged:
@@ -111,6 +115,10 @@ def merge_masks(old: NDArray[np.integer], new: NDArray[np.int32]) -> Merged:
     free = (old == 0) & (new > 0)
     merged[free] = given[np.searchsorted(ids, new[free])]
     return Merged(merged, len(clashing), int(np.count_nonzero(covered)))
+
+
+def _count(labels: NDArray[np.int32]) -> int:
+    return int(np.count_nonzero(np.unique(labels) > 0))
 
 
 def _chosen(items: list[AnnotatedImage], name: str, file: Path) -> AnnotatedImage:

@@ -12,7 +12,7 @@ import numpy as np
 from napari_seg.data.bioimages import READERS, read_bioimage
 from napari_seg.data.image_data import ImageData
 from napari_seg.data.limits import check_size
-from napari_seg.data.tiff import read_tiff, write_tiff
+from napari_seg.data.tiff import LAZY_BYTES, read_tiff, write_tiff
 from napari_seg.errors import FormatError, ImageError, LabelsError
 from napari_seg.files import atomic_path
 from napari_seg.imaging.axes import check_axes
@@ -29,7 +29,9 @@ IMAGE_SUFFIXES = (*READABLE_SUFFIXES, *READERS)
 """With those of microscope makers."""
 
 
-def read_image(path: str | os.PathLike[str]) -> ImageData:
+def read_image(
+    path: str | os.PathLike[str], *, lazy_bytes: int = LAZY_BYTES
+) -> ImageData:
     """Read an image from TIFF, PNG, JPEG, BMP, Zarr or OME-Zarr.
 
     CZI, ND2 and LIF are read through bioio, where it is installed.
@@ -38,6 +40,8 @@ def read_image(path: str | os.PathLike[str]) -> ImageData:
     ----------
     path : path-like
         The file, or the folder of a Zarr image.
+    lazy_bytes : int
+        Of a TIFF above this size only what is looked at is read.
 
     Returns
     -------
@@ -54,7 +58,7 @@ def read_image(path: str | os.PathLike[str]) -> ImageData:
 
         data = read_zarr(file)
     elif suffix in TIFF_SUFFIXES:
-        data = read_tiff(file)
+        data = read_tiff(file, lazy_bytes=lazy_bytes)
     elif suffix in PICTURE_SUFFIXES:
         data = _read_picture(file)
     elif suffix in READERS:

@@ -45,7 +45,8 @@ class CloseGuard:
         self._jobs = jobs
         self._is_closed = False
         folders.saved.connect(self.edits.mark_saved)
-        exporter.exported.connect(self.edits.mark_saved)
+        exporter.exporting.connect(self.edits.begin_saving)
+        exporter.exported.connect(self.edits.end_saving)
         self._filter = _CloseFilter(self)
         # The window itself is not kept: a closed viewer lets go of it.
         viewer.window._qt_window.installEventFilter(self._filter)
@@ -56,7 +57,8 @@ class CloseGuard:
             return
         self._is_closed = True
         self._folders.saved.disconnect(self.edits.mark_saved)
-        self._exporter.exported.disconnect(self.edits.mark_saved)
+        self._exporter.exporting.disconnect(self.edits.begin_saving)
+        self._exporter.exported.disconnect(self.edits.end_saving)
         self.edits.close()
         self._jobs.close()
 

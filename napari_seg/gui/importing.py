@@ -28,6 +28,7 @@ from napari_seg.gui.layers import (
 )
 from napari_seg.gui.own_layers import is_image
 from napari_seg.gui.view import full_data
+from napari_seg.gui.weights.changes import LabelsWatch
 from napari_seg.imaging.deltas import LabelEdit, make_edit
 from napari_seg.state import Scope
 from napari_seg.types import Progress
@@ -136,13 +137,30 @@ class ImportController:
             self._box.set_note("Nothing was imported.")
         elif not answer:
             self._as_layer(image, axes, found)
-        elif desk is not self._corrector.desk or not added.edit.fits(
-            desk.target.labels
-        ):
-            self._box.set_note("Nothing was imported: the labels were changed.")
         else:
+            self._add(found, desk, added)
+
+    def _add(self, found: Imported, desk: Any, added: Addition) -> None:
+        """Add masks to labels, if these are still what the masks were merged with."""
+        layer, labels = desk.target.layer, desk.target.labels
+        changes: list[Any] = []
+        watch = LabelsWatch(layer, changes.append, changes.append, lambda: None)
+
+        def done(fits: bool) -> None:
+            watch.close()
+            if desk is not self._corrector.desk or changes or not fits:
+                self._box.set_note("Nothing was imported: the labels were changed.")
+                return
             desk.apply([added.edit], "Masks were imported; Ctrl+Z takes it back.")
-            self._box.set_note(said(found, f"added to {layer.name}", merged))
+            where = f"added to {layer.name}"
+            self._box.set_note(said(found, where, added.merged))
+
+        def failed(error: BaseException) -> None:
+            watch.close()
+            self._on_error("", error)
+
+        steps = _told(lambda: added.edit.fits(labels))
+        self._jobs.start(Job(steps, on_done=done, on_error=failed))
 
     def _as_layer(self, image: Image, axes: str, found: Imported) -> None:
         source = take_source(self._viewer, image, axes, Scope.IMAGE)
@@ -182,7 +200,7 @@ def conflict_text(name: str, merged: Merged) -> str:
 
 def said(found: Imported, where: str, merged: Merged | None = None) -> str:
     """Say what was imported."""
-    count = len(np.unique(found.labels[found.labels > 0]))
+    count = found.count
     text = f"{count} object{'s' * (count != 1)} ({found.format}) {where}."
     if found.contested:
         text += f" {found.contested} pixels were claimed by two of them."

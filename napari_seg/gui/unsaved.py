@@ -34,6 +34,7 @@ class UnsavedEdits:
     ) -> None:
         self._on_removed = on_removed
         self._counts: dict[Labels, int] = {}
+        self._being_saved: dict[Labels, int] = {}
         self._watches: dict[Labels, LabelsWatch] = {}
         self._layers = viewer.layers
         self._watch = LayerWatch(viewer, is_labels)
@@ -59,12 +60,27 @@ class UnsavedEdits:
         for layer in layers:
             if layer in self._counts:
                 self._counts[layer] = 0
+                self._being_saved.pop(layer, None)
+
+    def begin_saving(self, layers: Iterable[Any]) -> None:
+        """Take in that layers are going to be on disk as they are now."""
+        for layer in layers:
+            if layer in self._counts:
+                self._being_saved[layer] = self._counts[layer]
+
+    def end_saving(self, layers: Iterable[Any]) -> None:
+        """Take in that they are; what was corrected meanwhile is not."""
+        for layer in layers:
+            count = self._being_saved.pop(layer, 0)
+            if layer in self._counts:
+                self._counts[layer] -= count
 
     def _follow(self) -> None:
         found = self._watch.layers()
         for layer in [x for x in self._watches if x not in found]:
             self._watches.pop(layer).close()
             count = self._counts.pop(layer)
+            self._being_saved.pop(layer, None)
             if count:
                 self._on_removed(layer, count)
         for layer in [x for x in found if x not in self._watches]:

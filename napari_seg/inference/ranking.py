@@ -44,6 +44,8 @@ class RankedPlane:
     """Which plane."""
     score: float
     """0 (sure) to 1."""
+    area: int = 0
+    """Pixels of its objects."""
 
 
 @dataclass(frozen=True)
@@ -309,7 +311,7 @@ class Tally:
 
     def add(self, plane: PlaneIndex, table: ObjectTable, score: float) -> None:
         """Add a plane with its score; the table's values are its objects' scores."""
-        self._planes.append(RankedPlane(plane, score))
+        self._planes.append(RankedPlane(plane, score, int(table.areas.sum())))
         columns = (table.ids, table.values, table.areas, table.centres, table.boxes)
         rows = zip(*(column.tolist() for column in columns), strict=True)
         for object_id, mean, area, centre, box in rows:

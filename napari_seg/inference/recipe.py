@@ -159,6 +159,7 @@ def iter_refine_labels(
     segmentation: Segmentation, crf: CrfParams, params: SegmentParams
 ) -> Generator[Progress, None, None]:
     """Give the labels of a segmentation refined outlines, in place."""
+    from napari_seg.imaging.objects import next_free_id
     from napari_seg.inference.crf import CrfSolver
     from napari_seg.inference.planes import order_planes
     from napari_seg.inference.relabel import Place, iter_relabel
@@ -175,17 +176,13 @@ def iter_refine_labels(
     sizes = dict(zip(axes, labels.shape, strict=True))
     window = slice(0, sizes["Y"]), slice(0, sizes["X"])
     planes = order_planes(axes, labels.shape, None)
-    highest, changes = 0, []
+    least = next_free_id(labels)  # ids that vanish below are not given again
     for done, plane in enumerate(planes):
         yield Progress("refine", done, len(planes))
         place = Place(plane, window)
-        steps = iter_relabel(
-            segmentation, labels, solver, instances, place, highest + 1
-        )
+        steps = iter_relabel(segmentation, labels, solver, instances, place, least)
         found = yield from steps
-        highest = max(highest, int(found.after.max(initial=0)))
-        changes.append(found)
-    for found in changes:  # each plane was compared with the labels as they came
+        least = max(least, int(found.after.max(initial=0)) + 1)
         labels[found.index] = np.reshape(found.after, labels[found.index].shape)
 
 

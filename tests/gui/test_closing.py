@@ -63,6 +63,21 @@ def test_edits_are_counted_until_they_are_saved(edits):
     assert edits.unsaved() == {layer: 1}
 
 
+def test_what_is_corrected_while_it_is_exported_is_not_saved(edits):
+    layer, other = square(edits.viewer), square(edits.viewer, "other")
+    paint(layer)
+    paint(other)
+    edits.begin_saving([layer])
+    layer.paint((5, 5), 3)
+    edits.end_saving([layer])
+    assert edits.unsaved() == {layer: 1, other: 1}
+    edits.begin_saving([layer])
+    edits.mark_saved([layer])
+    layer.paint((9, 9), 3)
+    edits.end_saving([layer])  # what it began with is saved since
+    assert edits.unsaved() == {layer: 1, other: 1}
+
+
 def test_saving_with_napari_is_saving(edits, tmp_path):
     layer, other = square(edits.viewer), square(edits.viewer, "other")
     paint(layer)

@@ -17,6 +17,7 @@ from napari_seg.data.folder import ImageFolder, ImageState, Work
 from napari_seg.data.image_data import ImageData
 from napari_seg.gui.correction.locks import LOCKED_KEY
 from napari_seg.gui.folder.memory import FolderMemory
+from napari_seg.gui.folder.prepared import limits_of
 from napari_seg.gui.folder.saver import Saver, Saving
 from napari_seg.gui.folder.thumbnails import draw
 from napari_seg.gui.jobs import Jobs
@@ -195,6 +196,24 @@ def test_an_image_that_cannot_be_read_stops_nobody(begin, folder):
     assert session.at == "c3"
 
 
+def test_an_image_on_a_lost_disk_is_not_called_unsaved_labels(
+    begin, folder, monkeypatch
+):
+    session = begin()
+    session.open(folder)
+    session.settle()
+
+    def refuse(*_, **__):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr("napari_seg.data.folder.read_image", refuse)
+    session.panel.step_requested.emit(1)  # predicted and ready
+    session.settle()
+    session.panel.step_requested.emit(1)
+    session.wait(lambda: "⚠" in session.panel.shown["status"])
+    assert "image cannot be read" in session.panel.shown["status"]
+
+
 def test_a_late_prediction_leaves_labels_she_began_alone(begin, folder):
     session = begin(is_stepwise=True)
     session.open(folder)
@@ -234,6 +253,7 @@ def test_a_folder_that_cannot_be_written_is_told_and_loses_nothing(
     monkeypatch.setattr("napari_seg.data.io.write_tiff", refuse)
     session.panel.step_requested.emit(1)
     session.settle()
+    assert "labels cannot be saved" in session.panel.shown["status"]
     assert "No space left" in session.panel.shown["status"]
     # The journal still has it.
     assert len(list(session.autosave.root.glob("*"))) == 1
@@ -269,6 +289,20 @@ def test_small_pictures_show_the_middle_plane(axes, shape):
     assert picture.shape[2] == 3
     assert max(picture.shape) <= 44
     assert (picture.min(), picture.max()) == (0, 255)
+
+
+@pytest.mark.parametrize("axes", ["YXC", "CYX", "ZYX", "YX"])
+def test_limits_leave_out_a_hot_pixel_wherever_the_channels_are(axes):
+    shape = tuple({"Z": 5, "C": 2, "Y": 60, "X": 40}[letter] for letter in axes)
+    array = np.full(shape, 10, np.uint16)
+    index = {"Z": 2, "C": 1, "Y": slice(0, 20), "X": slice(0, 20)}
+    array[tuple(index[letter] for letter in axes)] = 100  # of the second channel alone
+    index.update(Y=50, X=30)
+    array[tuple(index[letter] for letter in axes)] = 60_000
+    limits = limits_of(ImageData(array, axes, None))
+    assert limits is not None
+    assert limits.all == (0, 60_000)
+    assert limits.shown == (10, 100)
 
 
 def test_other_labels_of_the_image_are_neither_saved_over_it_nor_lost(begin, folder):

@@ -143,6 +143,30 @@ def test_labels_that_are_there_are_asked_about(
     np.testing.assert_array_equal(mine.data, old)
 
 
+@pytest.mark.parametrize("when", ["asked", "checked"])
+def test_labels_that_change_meanwhile_stay(session, tmp_path, when, monkeypatch):
+    old = np.zeros((30, 40), np.int32)
+    old[25:28, 30:38] = 1
+    mine = session.viewer.add_labels(old.copy(), name="mine")
+
+    def paint(*_: object) -> bool:
+        mine.paint((14, 14), 1)
+        return True
+
+    if when == "asked":
+        monkeypatch.setattr(session.box, "ask_conflict", paint)
+    else:
+        session.box.conflict = True
+        add = session.importer._add
+        monkeypatch.setattr(
+            session.importer, "_add", lambda *args: (add(*args), paint())
+        )
+    said = session.read(written(tmp_path, "labels"))
+    assert said == "Nothing was imported: the labels were changed."
+    assert set(np.unique(mine.data)) == {0, 1}
+    assert mine.data[14, 14] == 1
+
+
 def test_empty_labels_are_filled_without_a_question(session, tmp_path) -> None:
     session.viewer.add_labels(np.zeros((30, 40), np.int32), name="mine")
     session.read(written(tmp_path, "labels"))

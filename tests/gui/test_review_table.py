@@ -7,7 +7,9 @@ import pytest
 from psygnal import Signal
 from test_review import DOUBT, Bench, row_of_objects
 
+from napari_seg.errors import ImageError
 from napari_seg.gui.jobs import Jobs
+from napari_seg.gui.review import rows as rows_module
 from napari_seg.gui.review import table as table_module
 from napari_seg.gui.review.rows import RowFilter
 from napari_seg.gui.review.table import ReviewTable
@@ -165,6 +167,42 @@ def test_other_labels_in_hand_give_these_their_colours_back(bench):
     bench.viewer.add_labels(row_of_objects(), name="others")
     bench.rest()
     assert layer.colormap is own
+
+
+def test_labels_that_were_laid_aside_are_not_looked_at_again(bench, monkeypatch):
+    bench.open(row_of_objects(), DOUBT)
+    bench.next()
+    desk, looked_at, shown = bench.corrector.desk, [], []
+
+    def iter_rows(order, labels, *rest):
+        looked_at.append(labels)
+        return rows_module.iter_rows(order, labels, *rest)
+
+    monkeypatch.setattr(table_module, "iter_rows", iter_rows)
+    monkeypatch.setattr(bench.view, "set_rows", shown.append)
+    desk.changed.emit()
+    bench.table._start()
+    bench.viewer.add_labels(row_of_objects(), name="others")
+    bench.rest()
+    assert len(looked_at) == 1
+    assert not any(shown)  # its answer came too late
+    desk.changed.emit()
+    bench.rest()
+    assert len(looked_at) == 1
+
+
+def test_what_cannot_be_looked_at_is_said(bench, monkeypatch):
+    bench.open(row_of_objects(), DOUBT)
+    bench.next()
+
+    def iter_rows(*_):
+        raise ImageError("The labels cannot be read", "chunk 3")
+        yield
+
+    monkeypatch.setattr(table_module, "iter_rows", iter_rows)
+    bench.view.shown.emit()
+    bench.rest()
+    assert bench.view.progress == "⚠ The labels cannot be read (found: chunk 3)."
 
 
 def test_the_widget_sorts_and_colours(qtbot, bench):

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from napari_seg.data.folder import ImageFolder, Opened
+from napari_seg.gui.folder.prepared import Prepared, prepare
 from napari_seg.gui.jobs import Job, JobGenerator
 from napari_seg.state import SegmentRequest
 from napari_seg.types import Progress
@@ -19,11 +20,16 @@ from napari_seg.types import Progress
 class Prediction:
     """An image, and what the network proposes for it."""
 
-    opened: Opened
+    prepared: Prepared
     request: SegmentRequest
     segmentation: Any
     base: np.ndarray
     """The labels as they were predicted."""
+
+    @property
+    def opened(self) -> Opened:
+        """The image."""
+        return self.prepared.opened
 
 
 class Ahead:
@@ -128,4 +134,5 @@ def _iter_predict(segmenter: Any, folder: ImageFolder, name: str) -> JobGenerato
     opened = folder.open(name)
     found = yield from segmenter.iter_predict(opened.data)
     request, segmentation = found
-    return Prediction(opened, request, segmentation, segmentation.labels.copy())
+    base = segmentation.labels.copy()
+    return Prediction(prepare(opened), request, segmentation, base)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from napari.components import ViewerModel
@@ -13,12 +13,13 @@ from napari.layers import Image, Labels, Layer
 
 from napari_seg.data.annotated import EDITED, VERIFIED
 from napari_seg.data.folder import Opened, Work
-from napari_seg.data.image_data import ImageData, spacing_axes
+from napari_seg.data.image_data import spacing_axes
 from napari_seg.data.provenance import Provenance
 from napari_seg.gui.correction.history import can_undo
 from napari_seg.gui.correction.locks import LOCKED_KEY, MARKS_KEY
 from napari_seg.gui.correction.target import repeated_axis
 from napari_seg.gui.folder.ahead import Prediction
+from napari_seg.gui.folder.prepared import Limits, Prepared
 from napari_seg.gui.folder.saver import Saving, provenance_of
 from napari_seg.gui.jobs import Jobs, spared_collector
 from napari_seg.gui.layers import METADATA_KEY, labels_kwargs, labels_view, take_source
@@ -30,15 +31,6 @@ _PAUSE_S = 60.0
 """Who does nothing for longer is not at work."""
 
 
-class Limits(NamedTuple):
-    """How bright an image is shown."""
-
-    all: tuple[float, float]
-    """Darkest and brightest value: how far the slider goes."""
-    shown: tuple[float, float]
-    """What is shown black and white."""
-
-
 class Bench:
     """One image of the folder in the viewer.
 
@@ -46,19 +38,13 @@ class Bench:
     ----------
     viewer : ViewerModel
         Gets the layers.
-    opened : Opened
+    prepared : Prepared
         The image.
-    limits : Limits, optional
-        How bright it is shown; without them napari looks at all of it.
     """
 
-    def __init__(
-        self,
-        viewer: ViewerModel,
-        opened: Opened,
-        limits: Limits | None = None,
-    ) -> None:
-        self.opened = opened
+    def __init__(self, viewer: ViewerModel, prepared: Prepared) -> None:
+        self.opened = prepared.opened
+        self._stored = prepared.base
         self.labels: Labels | None = None
         self.base: np.ndarray | None = None
         self.steps = 0
@@ -66,7 +52,7 @@ class Bench:
         self._last = time.monotonic()
         self._viewer = viewer
         self._watch: LabelsWatch | None = None
-        self.axes, self.image = _image_layer(opened, limits)
+        self.axes, self.image = _image_layer(self.opened, prepared.limits)
         viewer.add_layer(self.image)
 
     @property
@@ -93,7 +79,7 @@ class Bench:
             LOCKED_KEY: [i for i, state in states if state == VERIFIED],
         }
         self._viewer.add_layer(layer)
-        self.follow(layer, np.array(stored))
+        self.follow(layer, self._stored)
 
     def show_prediction(
         self,
@@ -260,23 +246,6 @@ def _image_layer(opened: Opened, limits: Limits | None) -> tuple[str, Image]:
     if limits is not None and not is_rgb:
         layer.contrast_limits = limits.shown
     return axes, layer
-
-
-def limits_of(data: ImageData) -> Limits | None:
-    """Return how bright the middle plane is; None if it is of one value."""
-    array = data.array
-    index = tuple(
-        slice(None) if letter in "YXC" else size // 2
-        for letter, size in zip(data.axes, array.shape, strict=True)
-    )
-    plane = np.asarray(array[index])
-    low, high = float(plane.min(initial=0)), float(plane.max(initial=0))
-    if not high > low:
-        return None
-    # One hot pixel must not make all others black.
-    dark, bright = (float(p) for p in np.percentile(plane[..., ::2], (0.1, 99.8)))
-    shown = (dark, bright) if bright > dark else (low, high)
-    return Limits((low, high), shown)
 
 
 def _plain(layer: Labels) -> Any:

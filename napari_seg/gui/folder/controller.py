@@ -13,13 +13,14 @@ from typing import Any
 from napari.components import ViewerModel
 from psygnal import Signal
 
-from napari_seg.data.folder import FolderImage, ImageFolder, ImageState, Opened
+from napari_seg.data.folder import FolderImage, ImageFolder, ImageState
 from napari_seg.gui.faults import explained, notify
 from napari_seg.gui.folder.ahead import Ahead, Prediction
 from napari_seg.gui.folder.bench import Bench
 from napari_seg.gui.folder.listing import Listing
 from napari_seg.gui.folder.memory import FolderMemory
 from napari_seg.gui.folder.opener import Opener
+from napari_seg.gui.folder.prepared import Prepared
 from napari_seg.gui.folder.saver import Saver, of_prediction
 from napari_seg.gui.folder.view import FolderView
 from napari_seg.gui.jobs import Jobs
@@ -83,7 +84,8 @@ class FolderController:
         self._report = report or notify
         self._opener = Opener(jobs)
         self._note = ""
-        self._saver = Saver(jobs, self._on_saved, self._tell)
+        failed = partial(self._tell, what="The labels cannot be saved")
+        self._saver = Saver(jobs, self._on_saved, failed)
         self._is_closed = False
         self.ahead = Ahead(segmenter, self._on_ready, self._on_ahead, self._tell)
         self._connect()
@@ -130,7 +132,8 @@ class FolderController:
         self.leave()
         self._panel.set_status("Opening the folder…")
         out = out or self.memory.out_of(str(Path(folder).absolute()))
-        self._opener.open_folder(folder, out, self._on_folder, self._tell)
+        failed = partial(self._tell, what="The folder cannot be opened")
+        self._opener.open_folder(folder, out, self._on_folder, failed)
 
     def resume(self) -> None:
         """Open the folder of last time."""
@@ -192,7 +195,7 @@ class FolderController:
             return  # she has gone on
         known = self.ahead.take(name)
         if known is not None:
-            self._show(known.opened, None, known)
+            self._show(known.prepared, known)
             return
         self._panel.set_status(f"Opening {name}…")
         self._opener.open_image(self.folder, name, self._show, self._on_unreadable)
@@ -201,12 +204,10 @@ class FolderController:
         self._tell(error)
         self._predict_ahead()
 
-    def _show(
-        self, opened: Opened, limits: Any, prediction: Prediction | None = None
-    ) -> None:
+    def _show(self, prepared: Prepared, prediction: Prediction | None = None) -> None:
         self._panel.set_status(self._note)
         self._note = ""
-        self.bench = bench = Bench(self._viewer, opened, limits)
+        self.bench = bench = Bench(self._viewer, prepared)
         self._viewer.reset_view()
 
         def show_labels() -> None:
@@ -319,10 +320,12 @@ class FolderController:
             self.leave()
             self._panel.set_status(f"{bench.name} was closed; its labels are saved.")
 
-    def _tell(self, error: BaseException) -> None:
+    def _tell(
+        self, error: BaseException, what: str = "The image cannot be read"
+    ) -> None:
         text, is_fault = explained(error)
         if isinstance(error, OSError):
-            text, is_fault = f"The labels cannot be saved: {error}", False
+            text, is_fault = f"{what}: {error}", False
         self._panel.set_status(f"⚠ {text}")
         if is_fault:
             self._report(error)

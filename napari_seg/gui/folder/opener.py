@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from napari_seg.data.folder import ImageFolder
-from napari_seg.gui.folder.bench import limits_of
+from napari_seg.gui.folder.prepared import Prepared, prepare
 from napari_seg.gui.jobs import Job, JobGenerator, Jobs
 from napari_seg.types import Progress
 
@@ -44,12 +44,11 @@ class Opener:
         self,
         folder: ImageFolder,
         name: str,
-        on_done: Callable[[Any, Any], None],
+        on_done: Callable[[Prepared], None],
         on_error: Callable[[BaseException], None],
     ) -> None:
-        """Read an image; `on_done` takes what was opened, and its limits."""
-        steps = _iter_image(folder, name)
-        self._start(steps, lambda found: on_done(*found), on_error)
+        """Read an image, and prepare it to be shown."""
+        self._start(_iter_image(folder, name), on_done, on_error)
 
     def _start(
         self,
@@ -70,5 +69,4 @@ def _iter_folder(folder: str, out: str) -> JobGenerator:
 
 def _iter_image(folder: ImageFolder, name: str) -> JobGenerator:
     yield Progress("open", 0, 1)
-    opened = folder.open(name)
-    return opened, limits_of(opened.data)
+    return prepare(folder.open(name))

@@ -34,7 +34,7 @@ def iter_thumbnails(images: Sequence[FolderImage]) -> JobGenerator:
 
 def _of(image: FolderImage) -> tuple[str, np.ndarray | None]:
     try:
-        return image.name, draw(read_image(image.path))
+        return image.name, draw(read_image(image.path, lazy_bytes=0))
     except (NapariSegError, OSError, MemoryError):
         return image.name, None
 

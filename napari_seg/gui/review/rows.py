@@ -7,10 +7,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from napari_seg.gui.jobs import JobGenerator
-from napari_seg.imaging.axes import PlaneIndex, plane_selection
+from napari_seg.imaging.axes import PlaneIndex
 from napari_seg.types import Progress
 
 if TYPE_CHECKING:
@@ -113,9 +111,7 @@ def iter_rows(
         rows.append(TableRow(ranked, place, state, scores.get(ranked.object_id)))
     planes = order.ranking.planes if len(order.ranking.planes) > 1 else ()
     for place, ranked_plane in enumerate(planes):
-        yield Progress("look", place, len(planes))
-        plane = ranked_plane.plane
-        area = int(np.count_nonzero(labels[plane_selection(order.axes, plane)]))
+        plane, area = ranked_plane.plane, ranked_plane.area
         whole = RankedObject(0, ranked_plane.score, plane, (0, 0), (0, 0, 0, 0), area)
         state = RowState.VERIFIED if plane in correct else RowState.PROPOSED
         rows.append(TableRow(whole, place, state, is_plane=True))

@@ -12,6 +12,7 @@ from napari.components import ViewerModel
 from napari.utils.colormaps import DirectLabelColormap
 
 from napari_seg.gui.correction.desk import Desk
+from napari_seg.gui.faults import explained, notify
 from napari_seg.gui.jobs import Job, Jobs
 from napari_seg.gui.layers import METADATA_KEY
 from napari_seg.gui.review.colours import StateColours, iter_coloured
@@ -72,6 +73,7 @@ class ReviewTable:
         self._corrector = corrector
         self._jobs = jobs
         self._desk: Desk | None = None
+        self._job: Job | None = None
         self._is_closed = False
         view.row_requested.connect(self.go)
         view.filter_requested.connect(self.show_only)
@@ -90,6 +92,7 @@ class ReviewTable:
         self.colour(False)
         self._reviewer.ranked.disconnect(self.look_again)
         self._corrector.desk_changed.disconnect(self._on_desk)
+        self._let_go()
         self._viewer.dims.events.point.disconnect(self._on_slider)
         self._jobs.close()
 
@@ -142,6 +145,7 @@ class ReviewTable:
     def _on_desk(self) -> None:
         desk = self._corrector.desk
         if desk is not self._desk:
+            self._let_go()
             self._desk = desk
             if desk is not None:
                 desk.changed.connect(self.look_again)
@@ -149,11 +153,24 @@ class ReviewTable:
             self._since = time.monotonic()
         self.look_again()
 
+    def _let_go(self) -> None:
+        if self._desk is not None:
+            self._desk.changed.disconnect(self.look_again)
+            self._desk = None
+        self._drop()
+
+    def _drop(self) -> None:
+        """Wait no more for what was asked last: it is of other labels."""
+        if self._job is not None:
+            self._job.drop()
+            self._job = None
+
     def _on_slider(self) -> None:
         if self.filter is RowFilter.PLANE:
             self._jobs.later("plane", _AFTER_S, self._show)
 
     def _start(self) -> None:
+        self._drop()
         desk, order = self._corrector.desk, self._reviewer.order
         if desk is None or order is None:
             self._take(([], None))
@@ -164,7 +181,15 @@ class ReviewTable:
         correct = called_correct(desk.target.layer, desk.target.axes)
         steps = iter_rows(order, desk.target.labels, locked, scores, correct)
         steps = iter_coloured(steps, is_on=self.colours is not None)
-        self._jobs.start(Job(steps, on_done=self._take, on_error=lambda _: None))
+        self._job = self._jobs.start(
+            Job(steps, on_done=self._take, on_error=self._fail)
+        )
+
+    def _fail(self, error: BaseException) -> None:
+        text, is_fault = explained(error)
+        self._view.set_progress(f"⚠ {text}")
+        if is_fault:
+            notify(error)
 
     def _take(self, found: tuple[list[TableRow], DirectLabelColormap | None]) -> None:
         rows, colours = found

@@ -79,8 +79,10 @@ class ExportController:
         Takes an exception that is a fault of the program.
     """
 
+    exporting = Signal(object)
+    """Layers are going to be written as a whole, as they are now; carries them."""
     exported = Signal(object)
-    """Layers are on disk as a whole; carries them."""
+    """The same layers are on disk; carries them."""
 
     def __init__(
         self,
@@ -116,6 +118,7 @@ class ExportController:
         self._panel.set_export("Exporting…", True)
         keys = [row.key for row in self._data.used() if row.counts is Counts.ALL]
         whole = [layer for layer in self._data.labels() if layer.name in keys]
+        kept = whole if name != "csv" else []
         self._writing = writing = Writing()
 
         def done(counts: tuple[int, int]) -> None:
@@ -123,13 +126,14 @@ class ExportController:
             self._on_done(counts, path)
             for layer in whole:
                 layer.metadata.setdefault(METADATA_KEY, {})[EXPORT_KEY] = name
-            self.exported.emit(whole if name != "csv" else [])
+            self.exported.emit(kept)
 
         job = Job(
             iter_export(parts, name, Path(path), writing),
             on_done=done,
             on_error=self._on_error,
         )
+        self.exporting.emit(kept)
         self._jobs.start(job)
         self._show_progress()
 
