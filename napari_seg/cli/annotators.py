@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from napari_seg.cli.output import emit_json, say, warn
+from napari_seg.cli.output import EXIT_BAD_INPUT, emit_json, say, warn
 from napari_seg.errors import LabelsError, NapariSegError
 
 if TYPE_CHECKING:
     from napari_seg.data.image_data import ImageData
     from napari_seg.imaging.agreement import Agreement
 
-EXIT_BAD_INPUT = 2
 _SHOWN = 10
 _TITLES = {
     "objects_first": "objects of the first",

@@ -11,15 +11,13 @@ from napari_seg.cli.demo import demo
 from napari_seg.cli.doctor import doctor
 from napari_seg.cli.evaluate import evaluate
 from napari_seg.cli.models import models
-from napari_seg.cli.output import emit_json, warn
+from napari_seg.cli.output import EXIT_BAD_INPUT, emit_json, warn
 from napari_seg.cli.recipe import run
 from napari_seg.cli.segment import segment
 from napari_seg.cli.track import track
 from napari_seg.cli.train import train
 from napari_seg.cli.weightmap import weightmap
 from napari_seg.errors import NapariSegError
-
-EXIT_BAD_INPUT = 2
 
 app = typer.Typer(
     name="napari-seg",

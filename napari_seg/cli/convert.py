@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from napari_seg.cli.output import counting, emit_json, say, warn
+from napari_seg.cli.output import EXIT_BAD_INPUT, counting, emit_json, say, warn
 from napari_seg.errors import FormatError
 
 if TYPE_CHECKING:
     from napari_seg.data.formats.registry import Format, Writer
     from napari_seg.data.formats.selection import Counted
 
-EXIT_BAD_INPUT = 2
 EXIT_STOPPED = 130
 """As shells say it of Ctrl+C."""
 NAMES = "tiff-pairs|coco|coco-panoptic|ome-zarr|cellpose|imagej-roi|yolo-seg|csv"

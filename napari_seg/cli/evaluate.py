@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from napari_seg.cli.annotators import compare_annotators, read_both
-from napari_seg.cli.output import emit_json, say, warn
+from napari_seg.cli.output import EXIT_BAD_INPUT, emit_json, say, warn
 from napari_seg.cli.panoptic import score_classes
 from napari_seg.errors import DatasetError, NapariSegError
 
 if TYPE_CHECKING:
     from napari_seg.imaging.metrics import Metrics
 
-EXIT_BAD_INPUT = 2
 
 SHOWN = {
     "ap_0.50": "AP at IoU 0.50",

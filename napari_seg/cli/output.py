@@ -12,6 +12,9 @@ import typer
 
 from napari_seg.types import Progress
 
+EXIT_BAD_INPUT = 2
+"""Exit code where input could not be used."""
+
 Result = TypeVar("Result")
 
 

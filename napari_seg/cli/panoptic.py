@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from napari_seg.cli.annotators import EXIT_BAD_INPUT, read_both
-from napari_seg.cli.output import emit_json, say, warn
+from napari_seg.cli.annotators import read_both
+from napari_seg.cli.output import EXIT_BAD_INPUT, emit_json, say, warn
 from napari_seg.errors import DatasetError, NapariSegError
 
 if TYPE_CHECKING:

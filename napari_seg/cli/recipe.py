@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from napari_seg.cli.output import emit_json, follow, say, warn
-from napari_seg.cli.segment import EXIT_BAD_INPUT
+from napari_seg.cli.output import EXIT_BAD_INPUT, emit_json, follow, say, warn
 from napari_seg.errors import FormatError, NapariSegError
 
 if TYPE_CHECKING:
@@ -126,8 +125,6 @@ def _export(recipe: Recipe, results: list[dict[str, Any]], out: Path) -> str:
 
 
 def _items(results: list[dict[str, Any]], out: Path) -> Iterator[AnnotatedImage]:
-    import json
-
     import numpy as np
 
     from napari_seg.data.annotated import AnnotatedImage
@@ -136,18 +133,11 @@ def _items(results: list[dict[str, Any]], out: Path) -> Iterator[AnnotatedImage]
 
     for done in results:
         image, labels = read_image(done["input"]), read_labels(done["output"])
-        made = json.loads(json.dumps(done["provenance"], default=str))
         yield AnnotatedImage(
             Path(done["output"]).relative_to(out).with_suffix("").as_posix(),
             np.asarray(labels.array, np.int32),
             image.axes,
             image.array,
             image.spacing,
-            provenance=Provenance(
-                source=done["input"],
-                model=made.get("model", ""),
-                checkpoint_sha256=made.get("sha256", ""),
-                parameters=made.get("parameters", {}),
-                software=made.get("software", ""),
-            ),
+            provenance=Provenance.of_run(done["provenance"], done["input"]),
         )

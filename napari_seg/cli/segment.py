@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from napari_seg.cli.output import emit_json, follow, note, say, time_left, warn
+from napari_seg.cli.output import (
+    EXIT_BAD_INPUT,
+    emit_json,
+    follow,
+    note,
+    say,
+    time_left,
+    warn,
+)
 
 if TYPE_CHECKING:
     from napari_seg.data.batch_plan import PlannedFile
@@ -18,7 +26,6 @@ if TYPE_CHECKING:
     from napari_seg.models.checkpoint import Checkpoint
     from napari_seg.refine.crf import CrfParams
 
-EXIT_BAD_INPUT = 2
 EXIT_STOPPED = 130
 _NOTE_SECONDS = 60.0
 """How often a log file is told how far the run is."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
@@ -31,6 +32,26 @@ class Provenance:
     """Time of the annotator, in seconds."""
     software: str = ""
     """Program and version that wrote the labels."""
+
+    @classmethod
+    def of_run(cls, made: Mapping[str, Any] | None, source: str) -> Provenance:
+        """Return what a run says of itself, in plain JSON values.
+
+        Parameters
+        ----------
+        made : mapping or None
+            ``Segmentation.provenance``; its parameters may hold tuples and paths.
+        source : str
+            File of the image.
+        """
+        made = made or {}
+        return cls(
+            source=source,
+            model=str(made.get("model", "")),
+            checkpoint_sha256=str(made.get("sha256", "")),
+            parameters=json.loads(json.dumps(made.get("parameters", {}), default=str)),
+            software=str(made.get("software", "")),
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """Return what is known, as JSON can hold it."""

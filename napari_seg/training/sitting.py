@@ -17,6 +17,7 @@ from napari_seg.inference.device import choose_device, is_out_of_memory
 from napari_seg.inference.precision import half_type
 from napari_seg.models.averaged import FAST_LAYOUTS
 from napari_seg.models.checkpoint import Checkpoint, save_checkpoint
+from napari_seg.models.registry import find_architecture
 from napari_seg.training.describe import with_scores
 from napari_seg.training.objectives import make_objective
 from napari_seg.training.schedule import fraction_done, rate_factor, running_average
@@ -82,6 +83,7 @@ class Sitting:
             freeze_norm(self.network)
         self.optimiser = build_optimiser(self.network, params)
         self.rate = 0.0
+        self._pace = find_architecture(card.architecture).rate
         self.done = (
             load_state(out, self.network, self.average, self.optimiser)
             if params.resume
@@ -126,7 +128,7 @@ class Sitting:
         )
 
     def _set_rate(self) -> float:
-        factor = rate_factor(fraction_done(self.done, self.params))
+        factor = self._pace * rate_factor(fraction_done(self.done, self.params))
         for group in self.optimiser.param_groups:
             group["lr"] = group["full_rate"] * factor
         return self.params.learning_rate * factor

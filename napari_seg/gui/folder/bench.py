@@ -20,7 +20,7 @@ from napari_seg.gui.correction.locks import LOCKED_KEY, MARKS_KEY
 from napari_seg.gui.correction.target import repeated_axis
 from napari_seg.gui.folder.ahead import Prediction
 from napari_seg.gui.folder.prepared import Limits, Prepared
-from napari_seg.gui.folder.saver import Saving, provenance_of
+from napari_seg.gui.folder.saver import Saving
 from napari_seg.gui.jobs import Jobs, spared_collector
 from napari_seg.gui.layers import METADATA_KEY, labels_kwargs, labels_view, take_source
 from napari_seg.gui.proposal import Proposal
@@ -211,7 +211,7 @@ class Bench:
     def _provenance(self, own: dict[str, Any]) -> Provenance:
         item, made = self.opened.item, own.get("provenance")
         old = Provenance() if item is None else item.provenance
-        new = provenance_of(made, str(self.opened.path)) if made else old
+        new = Provenance.of_run(made, str(self.opened.path)) if made else old
         edits = old.edits.get("steps", 0) + self.steps
         return replace(
             new,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from threading import Lock
@@ -138,25 +137,13 @@ def write(folder: ImageFolder, saving: Saving) -> FolderImage | None:
 def of_prediction(prediction: Prediction) -> Saving:
     """Return what is saved of a prediction that nobody has looked at."""
     made = prediction.segmentation
-    provenance = provenance_of(
+    provenance = Provenance.of_run(
         getattr(made, "provenance", None), str(prediction.opened.path)
     )
     work = Work(
         prediction.base, scores=getattr(made, "scores", {}), provenance=provenance
     )
     return Saving(prediction.opened, prediction.base, prediction.base, work)
-
-
-def provenance_of(made: dict[str, Any] | None, source: str) -> Provenance:
-    """Return what a run says of itself, in plain JSON values."""
-    made = made or {}
-    return Provenance(
-        source=source,
-        model=str(made.get("model", "")),
-        checkpoint_sha256=str(made.get("sha256", "")),
-        parameters=json.loads(json.dumps(made.get("parameters", {}), default=str)),
-        software=str(made.get("software", "")),
-    )
 
 
 def _iter_write(order: _Order) -> JobGenerator:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import (
     Callable,
     Generator,
@@ -187,7 +186,10 @@ class ExportController:
             counts,
             correct_ids(layer),
             spacing,
-            _provenance(layer, str(image.source.path or image.name)),
+            Provenance.of_run(
+                getattr(_segmentation(layer), "provenance", None),
+                str(image.source.path or image.name),
+            ),
             EDITED if can_undo(layer) else PROPOSED,
             dict(getattr(_segmentation(layer), "scores", {})),
         )
@@ -316,17 +318,3 @@ def _unique(items: Iterable[AnnotatedImage]) -> Iterator[AnnotatedImage]:
 
 def _segmentation(layer: Labels) -> Any:
     return layer.metadata.get(METADATA_KEY, {}).get("segmentation")
-
-
-def _provenance(layer: Labels, source: str) -> Provenance:
-    """Return what is known of how the labels were made."""
-    made = getattr(_segmentation(layer), "provenance", None) or {}
-    # Plain JSON values: parameters hold tuples and paths.
-    parameters = json.loads(json.dumps(made.get("parameters", {}), default=str))
-    return Provenance(
-        source=source,
-        model=str(made.get("model", "")),
-        checkpoint_sha256=str(made.get("sha256", "")),
-        parameters=parameters,
-        software=str(made.get("software", "")),
-    )

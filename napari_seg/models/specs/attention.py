@@ -69,6 +69,7 @@ SPECS = (
             "with a classifier that nothing uses",
             num_classes=150,
         ),
+        rate=0.25,
         pretrainable=True,
     ),
 )
