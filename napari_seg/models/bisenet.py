@@ -20,7 +20,7 @@ from typing import Any
 
 from torch import Tensor, cat, nn
 
-from napari_seg.models.blocks.context import BatchNorm, cbr, enlarge, fcn_head
+from napari_seg.models.blocks.context import BatchNorm, cbr, fcn_head, resize
 from napari_seg.models.blocks.conv import init_he
 from napari_seg.models.blocks.dense import DenseNetwork
 from napari_seg.models.blocks.pyramid import Pyramid
@@ -110,7 +110,7 @@ class BiSeNet(DenseNetwork):
         ):
             joined = arm(here) + above
             size = finer.shape[2:]
-            above = refine(enlarge(joined, size, align_corners=True))
+            above = refine(resize(joined, size, align_corners=True))
             context.append(above)
         fused = self.fusion(self.spatial(x), above)
         found: dict[str, Any] = {"out": self.head(fused)}

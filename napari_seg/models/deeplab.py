@@ -27,10 +27,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from napari_seg.models.blocks.conv import Norm, init_he, norm_layer, start_small
+from napari_seg.models.blocks.conv import Norm, init_he, start_small
 from napari_seg.models.blocks.dense import DenseNetwork
 from napari_seg.models.blocks.pyramid import Pyramid
-from napari_seg.models.blocks.vgg import VGGEncoder
+from napari_seg.models.blocks.vgg import VGGEncoder, dense_layer
 
 STRIDES = (2, 2, 2, 1, 1)
 DILATIONS = (1, 1, 1, 1, 2)
@@ -56,14 +56,12 @@ class LargeFOV(nn.Sequential):
         norm: Norm | None,
         dropout: float,
     ) -> None:
-        layers: list[nn.Module] = []
-        for conv in (
-            nn.Conv2d(n_in, dense, 3, padding=rate, dilation=rate),
-            nn.Conv2d(dense, dense, 1),
-        ):
-            layers += [conv, norm_layer(norm, dense, 2), nn.ReLU(inplace=True)]
-            layers.append(nn.Dropout(dropout))
-        super().__init__(*layers, nn.Conv2d(dense, num_classes, 1))
+        far = nn.Conv2d(n_in, dense, 3, padding=rate, dilation=rate)
+        super().__init__(
+            *dense_layer(far, norm, dropout),
+            *dense_layer(nn.Conv2d(dense, dense, 1), norm, dropout),
+            nn.Conv2d(dense, num_classes, 1),
+        )
 
 
 class ASPPSum(nn.ModuleList):

@@ -20,7 +20,7 @@ from typing import Any
 
 from torch import Tensor, cat, nn
 
-from napari_seg.models.blocks.context import ASPP, cbr, enlarge, separable
+from napari_seg.models.blocks.context import ASPP, cbr, resize, separable
 from napari_seg.models.blocks.conv import init_he
 from napari_seg.models.blocks.dense import DenseNetwork
 from napari_seg.models.blocks.pyramid import Pyramid
@@ -127,7 +127,7 @@ class EdgeDecoder(nn.Module):
 
     def forward(self, x: Tensor, fine: Tensor) -> Tensor:
         """Coarse (N, C, H, W) and fine map -> (N, C, fine H, fine W)."""
-        coarse = enlarge(x, fine.shape[2:])
+        coarse = resize(x, fine.shape[2:])
         out: Tensor = self.refine(cat([coarse, self.reduce(fine)], dim=1))
         return out
 

@@ -22,10 +22,10 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from napari_seg.models.blocks.conv import Norm, Padding, init_he, norm_layer
+from napari_seg.models.blocks.conv import Norm, Padding, init_he
 from napari_seg.models.blocks.dense import DenseNetwork
 from napari_seg.models.blocks.mirror import mirror_pad
-from napari_seg.models.blocks.vgg import VGGEncoder
+from napari_seg.models.blocks.vgg import VGGEncoder, dense_layer
 
 RATES = (1, 1, 2, 4, 8, 16, 1)
 """Dilations of the 3x3 convolutions of the module (table 1)."""
@@ -121,14 +121,12 @@ class DilatedContext(DenseNetwork):
         )
         rim = 12 if padding == "same" else 0
         self.dense = nn.Sequential(
-            nn.Conv2d(self.encoder.channels[-1], dense, 7, padding=rim, dilation=4),
-            norm_layer(norm, dense, 2),
-            nn.ReLU(inplace=True),
-            nn.Dropout(dropout),
-            nn.Conv2d(dense, dense, 1),
-            norm_layer(norm, dense, 2),
-            nn.ReLU(inplace=True),
-            nn.Dropout(dropout),
+            *dense_layer(
+                nn.Conv2d(self.encoder.channels[-1], dense, 7, padding=rim, dilation=4),
+                norm,
+                dropout,
+            ),
+            *dense_layer(nn.Conv2d(dense, dense, 1), norm, dropout),
         )
         self.head = nn.Conv2d(dense, num_classes, 1)
         init_he(self)

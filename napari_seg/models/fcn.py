@@ -24,9 +24,9 @@ import torch
 from torch import Tensor, nn
 
 from napari_seg.models.blocks.bilinear import fill_bilinear
-from napari_seg.models.blocks.conv import Norm, init_he, norm_layer
+from napari_seg.models.blocks.conv import Norm, init_he
 from napari_seg.models.blocks.dense import DenseNetwork
-from napari_seg.models.blocks.vgg import VGGEncoder
+from napari_seg.models.blocks.vgg import VGGEncoder, dense_layer
 
 RIM_PX = 100
 """Padding of the first convolution in the authors' code."""
@@ -96,8 +96,8 @@ class FCN(DenseNetwork):
         last = self.encoder.channels[-1]
         rim = core_px // 2 if rim_px == 1 else 0
         self.dense = nn.Sequential(
-            *_dense(last, dense, core_px, rim, norm, dropout),
-            *_dense(dense, dense, 1, 0, norm, dropout),
+            *dense_layer(nn.Conv2d(last, dense, core_px, padding=rim), norm, dropout),
+            *dense_layer(nn.Conv2d(dense, dense, 1), norm, dropout),
         )
         levels = {32: 1, 16: 2, 8: 3}[self.stride]
         widths = (dense, last, self.encoder.channels[2])[:levels]
@@ -142,17 +142,6 @@ class FCN8s(FCN):
     """FCN with the scores of the fourth and of the third pooling."""
 
     stride = 8
-
-
-def _dense(
-    n_in: int, n_out: int, side: int, rim: int, norm: Norm | None, dropout: float
-) -> list[nn.Module]:
-    return [
-        nn.Conv2d(n_in, n_out, side, padding=rim),
-        norm_layer(norm, n_out, 2),
-        nn.ReLU(inplace=True),
-        nn.Dropout(dropout),
-    ]
 
 
 def _fixed(classes: int, factor: int) -> nn.ConvTranspose2d:

@@ -8,10 +8,46 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional
 
-from napari_seg.models.blocks.dilation import largest_gap, seen_pixels
 from napari_seg.models.deeplab import ASPPSum
 from napari_seg.models.dilated_context import RATES, ContextModule
 from napari_seg.models.hdc import HDC
+
+
+def largest_gap(rates):
+    """Largest distance between pixels that the second layer sees: M_2 of equation 2.
+
+    Parameters
+    ----------
+    rates : sequence of int
+        Dilations of 3x3 convolutions in a row, two or more.
+
+    Returns
+    -------
+    int
+        Nothing is missed if it is at most 3, the side of the kernels, and the rates
+        have no common factor.
+    """
+    gap = rates[-1]
+    for rate in reversed(rates[1:-1]):
+        gap = max(gap - 2 * rate, 2 * rate - gap, rate)
+    return gap
+
+
+def seen_pixels(rates, kernel_px=3):
+    """Which pixels of its receptive field an output of dilated convolutions sees.
+
+    Returns
+    -------
+    ndarray of bool, shape (R, R)
+        R = 1 + (kernel_px - 1) * sum(rates).
+    """
+    line = np.ones(1, bool)
+    for rate in rates:
+        longer = np.zeros(len(line) + (kernel_px - 1) * rate, bool)
+        for tap in range(kernel_px):
+            longer[tap * rate : tap * rate + len(line)] |= line
+        line = longer
+    return np.logical_and.outer(line, line)
 
 
 def share(rates):

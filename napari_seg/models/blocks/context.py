@@ -109,11 +109,11 @@ class PyramidPooling(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, 2 C, H, W)."""
         size = x.shape[2:]
-        means = [enlarge(level(x), size, align_corners=True) for level in self.levels]
+        means = [resize(level(x), size, align_corners=True) for level in self.levels]
         return cat([x, *means], dim=1)
 
 
-def enlarge(x: Tensor, size: Sequence[int], *, align_corners: bool = False) -> Tensor:
+def resize(x: Tensor, size: Sequence[int], *, align_corners: bool = False) -> Tensor:
     """Resize (N, C, H, W) to `size`, bilinearly."""
     return functional.interpolate(
         x, list(size), mode="bilinear", align_corners=align_corners

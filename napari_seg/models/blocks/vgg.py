@@ -116,6 +116,16 @@ class VGGEncoder(nn.Module):
         return found
 
 
+def dense_layer(conv: nn.Conv2d, norm: Norm | None, dropout: float) -> list[nn.Module]:
+    """One of VGG's two fully connected layers, as the convolution it has become."""
+    return [
+        conv,
+        norm_layer(norm, conv.out_channels, 2),
+        nn.ReLU(inplace=True),
+        nn.Dropout(dropout),
+    ]
+
+
 def _pool(side: int, stride: int) -> nn.Module:
     """Rows that a 2x2 window covers by half count, as in Caffe (`ceil_mode`)."""
     if not stride:
