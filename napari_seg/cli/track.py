@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from napari_seg.cli.output import emit_json, follow, say, warn
-from napari_seg.cli.segment import EXIT_BAD_INPUT
+from napari_seg.cli.output import EXIT_BAD_INPUT, emit_json, follow, say, warn
 from napari_seg.errors import NapariSegError
 
 if TYPE_CHECKING:

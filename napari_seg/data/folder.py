@@ -109,11 +109,6 @@ class ImageFolder:
         self.paths = name_images(list_images(self.folder))
         self.images = self._look()
 
-    def refresh(self) -> list[FolderImage]:
-        """Read how far each image is."""
-        self.images = self._look()
-        return self.images
-
     def open(self, name: str) -> Opened:
         """Read an image, and its labels if it has some.
 
