@@ -69,6 +69,8 @@ class Work:
     """Objects that were changed."""
     scores: Mapping[int, float] = field(default_factory=dict)
     """How sure the network was of each."""
+    uncertainties: Mapping[int, float] = field(default_factory=dict)
+    """How unsure, where it says so of every pixel."""
     provenance: Provenance = field(default_factory=Provenance)
     """How they were made; `edits` and `time_spent_s` of all sessions together."""
 
@@ -157,6 +159,9 @@ class ImageFolder:
                 data.spacing,
                 states=states | dict.fromkeys(verified, VERIFIED),
                 scores={i: s for i, s in work.scores.items() if i in found},
+                uncertainties={
+                    i: u for i, u in work.uncertainties.items() if i in found
+                },
                 ignored=ignored,
                 provenance=work.provenance,
             ),

@@ -143,6 +143,33 @@ def iter_rank_by_entropy(
     return tally.ranking()
 
 
+def uncertainties(
+    segmentation: Segmentation | None, labels: NDArray[np.integer]
+) -> dict[int, float]:
+    """How unsure the model is of each object, 0 (sure) to 1, as `rank_by_entropy` says.
+
+    Parameters
+    ----------
+    segmentation : Segmentation or None
+        What the labels were made from.
+    labels : ndarray of int
+        What became of its labels.
+
+    Returns
+    -------
+    dict of int to float
+        By id; empty where no probabilities of these labels were kept.
+    """
+    kept = segmentation
+    if kept is None or kept.network_probabilities is None:
+        return {}
+    if kept.labels.shape != labels.shape:
+        return {}
+    kept = replace(kept, labels=labels.astype(np.int32, copy=False))
+    ranking = rank_by_entropy(kept)
+    return {each.object_id: round(each.score, 4) for each in ranking.objects}
+
+
 def rank_by_disagreement(
     labels: NDArray[np.integer], others: Sequence[NDArray[np.integer]], axes: str
 ) -> Ranking:

@@ -32,6 +32,7 @@ class FakeSegmentation:
     original: np.ndarray
     diameter_px: float = 20.0
     provenance: dict[str, Any] = field(default_factory=lambda: {"model": "fake"})
+    network_probabilities: None = None
 
 
 def fake_card(name: str = "nuclei-unet", threshold: float = 0.5) -> Card:

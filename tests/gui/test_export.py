@@ -1,5 +1,6 @@
 """From ticked labels to files of other programs."""
 
+import csv
 import json
 
 import numpy as np
@@ -17,6 +18,7 @@ from napari_seg.gui.training.data import TrainingData
 from napari_seg.gui.training.exporter import ExportController
 from napari_seg.gui.training.marks import toggle_plane
 from napari_seg.gui.training.settings import Counts
+from napari_seg.inference.result import Segmentation
 
 
 class Panel:
@@ -105,6 +107,22 @@ def test_corrections_go_on_while_it_is_written(session, tmp_path):
     np.testing.assert_array_equal(
         next(iter(read_items(tmp_path / "set"))).labels, expected
     )
+
+
+def test_the_table_says_how_unsure_the_network_was(session, tmp_path):
+    layer = session.open()
+    foreground = np.where(layer.data == 4, 0.5, np.where(layer.data > 0, 1.0, 0.0))
+    both = np.stack([1 - foreground, foreground]).astype(np.float32)
+    layer.metadata[METADATA_KEY]["segmentation"] = Segmentation(
+        layer.data.copy(), ("background", "interior"), "YX", 10.0, {}, both
+    )
+    layer.data[0, 39] = 9  # drawn since
+    session.data.choose("cells", counts=Counts.ALL)
+    session.export("csv", tmp_path / "objects.csv")
+    with (tmp_path / "objects.csv").open() as file:
+        rows = {int(row["label"]): row for row in csv.DictReader(file)}
+    found = {i: float(row["uncertainty"]) for i, row in rows.items()}
+    assert found == {4: 1.0, 9: 0.0, 70_000: 0.0}
 
 
 def test_layers_and_folders_are_written_together(session, tmp_path):

@@ -18,10 +18,11 @@ from napari_seg.data.image_data import ImageData
 from napari_seg.gui.correction.locks import LOCKED_KEY
 from napari_seg.gui.folder.memory import FolderMemory
 from napari_seg.gui.folder.prepared import limits_of
-from napari_seg.gui.folder.saver import Saver, Saving
+from napari_seg.gui.folder.saver import Saver, Saving, write
 from napari_seg.gui.folder.thumbnails import draw
 from napari_seg.gui.jobs import Jobs
 from napari_seg.gui.layers import METADATA_KEY
+from napari_seg.inference.result import Segmentation
 from napari_seg.state import Remembered
 
 
@@ -342,6 +343,28 @@ def test_what_was_predicted_for_one_folder_is_not_for_the_next(tmp_path):
         assert session.bench.opened.path == second / f"{name}.tif"
         session.go(1)
     session.close()
+
+
+def test_doubt_is_saved_with_labels_and_kept_when_they_are_opened_again(tmp_path):
+    source = ImageFolder(make_folder(tmp_path / "cells"))
+    opened = source.open("c1")
+    labels = np.zeros((64, 96), np.int32)
+    labels[5:20, 5:20], labels[30:40, 30:40] = 1, 2
+    foreground = np.where(labels == 1, 0.5, labels > 0).astype(np.float32)
+    made = Segmentation(
+        labels,
+        ("background", "interior"),
+        "YX",
+        10.0,
+        {},
+        np.stack([1 - foreground, foreground]),
+    )
+    write(source, Saving(opened, labels, labels, Work(labels), segmentation=made))
+    item = source.open("c1").item
+    assert item.uncertainties == {1: 1.0, 2: 0.0}
+    work = Work(labels, uncertainties=item.uncertainties)
+    write(source, Saving(opened, np.where(labels == 2, 2, 0), labels, work))
+    assert source.open("c1").item.uncertainties == {2: 0.0}
 
 
 def test_another_data_set_is_not_overwritten_by_predictions(tmp_path):

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import zarr
@@ -13,6 +15,7 @@ from napari_seg.inference.ranking import (
     place_now,
     rank_by_disagreement,
     rank_by_entropy,
+    uncertainties,
 )
 from napari_seg.inference.segment import Segmentation, segment
 from napari_seg.types import run
@@ -44,6 +47,23 @@ def test_the_faintest_object_comes_first():
     assert first.score == pytest.approx(float(entropy(np.array([[0.4], [0.6]]))[0]))
     assert ranking.next_object(done={2}).object_id == 3
     assert ranking.next_object(done={1, 2, 3}) is None
+
+
+def test_doubt_about_corrected_labels_is_that_of_their_pixels():
+    labels = np.zeros((20, 30), np.int32)
+    foreground = np.full((20, 30), 0.01)
+    labels[5:10, 2:7], foreground[5:10, 2:7] = 1, 0.99
+    found = kept(labels, foreground)
+    corrected = labels.copy()
+    corrected[labels == 1] = 8
+    corrected[15, 15] = 3
+    faint = float(entropy(np.array([[0.01], [0.99]]))[0])
+    foreground[15, 15] = 0.5
+    expected = {3: pytest.approx(1), 8: pytest.approx(faint, abs=1e-3)}
+    assert uncertainties(kept(labels, foreground), corrected) == expected
+    assert uncertainties(found, corrected[:9]) == {}
+    assert uncertainties(replace(found, network_probabilities=None), labels) == {}
+    assert uncertainties(None, labels) == {}
 
 
 def test_planes_and_objects_of_a_stack_are_ranked_where_they_are_worst():

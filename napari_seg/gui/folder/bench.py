@@ -132,13 +132,15 @@ class Bench:
         own = layer.metadata.get(METADATA_KEY, {})
         locked = frozenset(int(i) for i in own.get(LOCKED_KEY, ()))
         states = {} if item is None else item.states
-        kept = getattr(own.get("segmentation"), "scores", None)
+        segmentation = own.get("segmentation")
+        kept = getattr(segmentation, "scores", None)
         work = Work(
             labels=np.empty(0, np.int32),  # looked at in the thread
             is_verified=is_verified,
             verified=locked,
             edited=frozenset(i for i, state in states.items() if state == EDITED),
             scores=kept if kept is not None else {} if item is None else item.scores,
+            uncertainties={} if item is None else item.uncertainties,
             provenance=self._provenance(own),
         )
         before = frozenset(i for i, state in states.items() if state == VERIFIED)
@@ -148,7 +150,8 @@ class Bench:
         base = self.base
         if base is None and not can_undo(layer):
             base = _plain(layer)  # a run's, as it came
-        return Saving(self.opened, _plain(layer), base, work, is_new)
+        labels = _plain(layer)
+        return Saving(self.opened, labels, base, work, is_new, segmentation)
 
     def tick(self) -> None:
         """Count the time since the last sign of life, if it was not long ago."""

@@ -35,6 +35,8 @@ class Saving:
     """All about them; its own labels are not looked at."""
     is_new: bool = True
     """Whether they must be written even if nothing has changed."""
+    segmentation: Any = None
+    """The `Segmentation` they were made from, if it is at hand."""
 
 
 class Saver:
@@ -130,7 +132,12 @@ def write(folder: ImageFolder, saving: Saving) -> FolderImage | None:
         edited = changed_ids(base, labels)
     if not saving.is_new and not edited:
         return None
-    work = replace(work, labels=labels, edited=work.edited | edited)
+    from napari_seg.inference.ranking import uncertainties
+
+    unsure = uncertainties(saving.segmentation, labels) or work.uncertainties
+    work = replace(
+        work, labels=labels, edited=work.edited | edited, uncertainties=unsure
+    )
     return folder.save(saving.opened.name, saving.opened.data, work)
 
 
@@ -143,7 +150,8 @@ def of_prediction(prediction: Prediction) -> Saving:
     work = Work(
         prediction.base, scores=getattr(made, "scores", {}), provenance=provenance
     )
-    return Saving(prediction.opened, prediction.base, prediction.base, work)
+    base = prediction.base
+    return Saving(prediction.opened, base, base, work, segmentation=made)
 
 
 def _iter_write(order: _Order) -> JobGenerator:

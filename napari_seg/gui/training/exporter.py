@@ -59,6 +59,8 @@ class ExportPart:
     """State of the objects nobody marked."""
     scores: Mapping[int, float] = field(default_factory=dict)
     """How sure a detector was of each object."""
+    segmentation: Any = None
+    """The `Segmentation` the labels were made from, if it is at hand."""
 
 
 class ExportController:
@@ -192,6 +194,7 @@ class ExportController:
             ),
             EDITED if can_undo(layer) else PROPOSED,
             dict(getattr(_segmentation(layer), "scores", {})),
+            _segmentation(layer),
         )
 
     def _on_done(self, done: tuple[int, int], path: str) -> None:
@@ -277,6 +280,8 @@ def _images(part: ExportPart) -> Iterator[AnnotatedImage]:
     if isinstance(part.source, Path):
         yield from read_pairs(part.source)
         return
+    from napari_seg.inference.ranking import uncertainties
+
     source = part.source
     labels = np.array(source.labels)
     ids = np.unique(labels)
@@ -291,6 +296,7 @@ def _images(part: ExportPart) -> Iterator[AnnotatedImage]:
         part.spacing,
         states=states,
         scores={i: s for i, s in part.scores.items() if i in states},
+        uncertainties=uncertainties(part.segmentation, labels),
         ignored=frozenset(states) - part.verified if only_verified else frozenset(),
         group=source.key,
         provenance=part.provenance,
