@@ -117,7 +117,7 @@ def test_the_table_says_how_unsure_the_network_was(session, tmp_path):
         layer.data.copy(), ("background", "interior"), "YX", 10.0, {}, both
     )
     layer.data[0, 39] = 9  # drawn since
-    session.data.choose("cells", counts=Counts.ALL)
+    session.data.choose("cells", is_used=True)
     session.export("csv", tmp_path / "objects.csv")
     with (tmp_path / "objects.csv").open() as file:
         rows = {int(row["label"]): row for row in csv.DictReader(file)}
