@@ -2,15 +2,13 @@
 
 import json
 import sys
-from types import ModuleType, SimpleNamespace
 
-import dask.array as da
 import numpy as np
 import pytest
 import tifffile
 from PIL import Image
+from pylibCZIrw import czi
 
-from napari_seg.data.bioimages import read_bioimage
 from napari_seg.data.dataset_check import check_dataset
 from napari_seg.data.dataset_reading import read_items
 from napari_seg.data.folder import (
@@ -196,16 +194,20 @@ def test_a_makers_format_says_what_to_install(folder, monkeypatch):
         work.open("stack")
 
 
-def test_a_makers_format_is_read_with_its_axes(tmp_path, monkeypatch):
-    array = da.zeros((1, 2, 3, 20, 30), dtype=np.uint16)
-    fake = ModuleType("bioio")
-    fake.BioImage = lambda path: SimpleNamespace(
-        dask_data=array,
-        dims=SimpleNamespace(order="TCZYX"),
-        physical_pixel_sizes=SimpleNamespace(Z=1.5, Y=0.2, X=0.2),
-    )
-    monkeypatch.setitem(sys.modules, "bioio", fake)
-    monkeypatch.setitem(sys.modules, "bioio_czi", ModuleType("bioio_czi"))
-    data = read_bioimage(tmp_path / "a.czi")
-    assert (data.axes, data.array.shape) == ("CZYX", (2, 3, 20, 30))
-    assert data.spacing == (1.5, 0.2, 0.2)
+def test_a_file_of_a_microscope_is_read_with_its_axes(folder):
+    expected = np.random.default_rng(0).integers(0, 60_000, (2, 3, 20, 30), np.uint16)
+    with czi.create_czi(str(folder / "stack.czi")) as file:
+        for c, z in np.ndindex(2, 3):
+            file.write(expected[c, z][..., None], plane={"C": c, "Z": z, "T": 0})
+        file.write_metadata("stack", scale_x=2e-7, scale_y=2e-7, scale_z=1.5e-6)
+    data = ImageFolder(folder).open("stack").data
+    assert data.axes == "CZYX"
+    assert data.spacing == pytest.approx((1.5, 0.2, 0.2))
+    np.testing.assert_array_equal(data.array, expected)
+    assert not isinstance(data.array, np.ndarray)  # planes are read as they are needed
+
+
+def test_a_damaged_file_of_a_microscope_is_told(folder):
+    (folder / "stack.czi").write_bytes(b"not an image at all")
+    with pytest.raises(FormatError, match="cannot be read by bioio-czi"):
+        ImageFolder(folder).open("stack")
