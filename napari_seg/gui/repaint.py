@@ -8,6 +8,8 @@ use of napari's internals for it is in this module.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
 from napari.layers import Labels
 
@@ -27,15 +29,51 @@ def repaint(layer: Labels, box: tuple[slice, ...]) -> None:
     if not _can_patch(layer):
         layer.refresh(extent=False, thumbnail=False, highlight=False)
         return
+    shown = _renew(layer, box)
+    if shown is not None:
+        texture = layer._slice.image.view[shown]
+        layer.events.labels_update(data=texture, offset=[part.start for part in shown])
+
+
+def replay(
+    layer: Labels, act: Callable[[], None], boxes: Sequence[tuple[slice, ...] | None]
+) -> None:
+    """Let a layer take a step back or repeat it, without slicing it again.
+
+    Parameters
+    ----------
+    layer : Labels
+    act : callable
+        Its `undo` or `redo`.
+    boxes : sequence of tuple of slice
+        Where that changes its data; None where nothing is known.
+    """
+    known = [box for box in boxes if box is not None]
+    if len(known) < len(boxes) or not layer.visible or not _can_patch(layer):
+        act()
+        return
+    with layer._block_refresh():
+        act()
+    for box in known:
+        _renew(layer, box)
+    # As a refresh does: who follows the layer asks then what has changed.
+    layer.events.set_data()
+
+
+def _renew(layer: Labels, box: tuple[slice, ...]) -> tuple[slice, ...] | None:
+    """Bring a box up to date in what is held for the screen; return where it is."""
+    if any(part.start >= part.stop for part in box):
+        return None
     point = np.round(layer.world_to_data(layer._slice_input.world_slice.point))
     hidden = layer._slice_input.not_displayed
     if any(not box[i].start <= point[i] < box[i].stop for i in hidden):
-        return
+        return None
     shown = tuple(box[i] for i in layer._slice_input.displayed)
     image = layer._slice.image
-    texture = layer._raw_to_displayed(image.raw, data_slice=shown)
-    image.view[shown] = texture
-    layer.events.labels_update(data=texture, offset=[part.start for part in shown])
+    if not isinstance(layer.data, np.ndarray):
+        image.raw[shown] = _read(layer, box, point)
+    image.view[shown] = layer._raw_to_displayed(image.raw, data_slice=shown)
+    return shown
 
 
 def swap_data(layer: Labels, data: np.ndarray, translate: np.ndarray) -> None:
@@ -62,6 +100,22 @@ def swap_data(layer: Labels, data: np.ndarray, translate: np.ndarray) -> None:
     layer.refresh(extent=False, thumbnail=False, highlight=False)
 
 
+def select_label(layer: Labels, object_id: int) -> None:
+    """Choose the id that napari's brush paints with; it must fit the layer's dtype.
+
+    To learn the dtype napari reads the first plane, which of labels on disk takes as
+    long as a repaint.
+    """
+    if isinstance(layer.data, np.ndarray):
+        layer.selected_label = object_id
+        return
+    vars(layer)["_validate_label_in_range"] = lambda _: None
+    try:
+        layer.selected_label = object_id
+    finally:
+        del vars(layer)["_validate_label_in_range"]
+
+
 def repaint_thumbnail(layer: Labels) -> None:
     """Bring the picture in the layer list up to date."""
     if layer.visible:
@@ -69,10 +123,24 @@ def repaint_thumbnail(layer: Labels) -> None:
 
 
 def _can_patch(layer: Labels) -> bool:
-    """Whether what is on the screen is a view of the layer's data."""
+    """Whether what is on the screen is a view of the layer's data, or a copy."""
+    if not layer.loaded or layer._slice.empty or layer.multiscale:
+        return False
+    raw, shape = layer._slice.image.raw, layer.data.shape
+    if isinstance(layer.data, np.ndarray):
+        return bool(np.may_share_memory(raw, layer.data))
     return bool(
-        layer.loaded
-        and not layer._slice.empty
-        and isinstance(layer.data, np.ndarray)
-        and np.may_share_memory(layer._slice.image.raw, layer.data)
+        isinstance(raw, np.ndarray)
+        and raw.flags.writeable
+        and raw.shape == tuple(shape[i] for i in layer._slice_input.displayed)
     )
+
+
+def _read(layer: Labels, box: tuple[slice, ...], point: np.ndarray) -> np.ndarray:
+    """Return what a box of labels on disk holds of what is shown, as it is shown."""
+    displayed = list(layer._slice_input.displayed)
+    index = tuple(
+        part if axis in displayed else int(point[axis]) for axis, part in enumerate(box)
+    )
+    piece = np.asarray(layer.data[index])
+    return piece.transpose([sorted(displayed).index(axis) for axis in displayed])

@@ -29,9 +29,9 @@ from napari_seg.imaging.slabs import (
     box_shape,
     check_integers,
     moved,
-    slabs,
     whole,
 )
+from napari_seg.imaging.stored import places
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -286,7 +286,7 @@ def _repaint(
     wanted = np.array(sorted({i for i in ids if 0 < i <= most}), dtype)
 
     def changes() -> Iterator[Change]:
-        for slab in slabs(labels, within or whole(labels)):
+        for slab in places(labels, within or whole(labels), wanted.tolist()):
             before = np.asarray(labels[slab])
             hit = is_any_of(before, wanted)
             tight = bounding_box(hit)

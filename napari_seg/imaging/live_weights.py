@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_seg.imaging.slabs import box_shape
-from napari_seg.imaging.weight_memory import Balance, BorderCache
+from napari_seg.imaging.weight_memory import CACHE_BYTES, Balance, BorderCache
 from napari_seg.imaging.weight_pieces import Found, Pieces
 from napari_seg.imaging.weight_tiles import FRAME_STEP, Tiles
 from napari_seg.types import Progress
@@ -39,6 +39,9 @@ MANY_FRAMES = 16
 
 EAGER_PIXELS = 2**28
 """Larger arrays are computed only in and around the frames that are looked at."""
+
+AROUND_PX = 64
+"""Larger volumes only so far around what is looked at."""
 
 
 @dataclass(frozen=True)
@@ -82,8 +85,11 @@ class LiveWeights:
         self._patches: list[Box] = []
         self._mended: list[Box] = []
         self._suspects: list[int] = []
-        self._cache = BorderCache()
+        is_small = math.prod(self.tiles.shape) <= EAGER_PIXELS
+        self._cache = BorderCache(CACHE_BYTES if is_small else CACHE_BYTES // 8)
         self._done = 0
+        size = math.prod(self.tiles.shape[a] for a in self.tiles.spatial)
+        self._is_frame_small = len(self.tiles.spatial) == 2 or size <= EAGER_PIXELS
         # Only used by the thread that computes.
         self._balance = Balance(self.tiles)
         self._checksums: dict[int, int] = {}
@@ -109,6 +115,11 @@ class LiveWeights:
         distances = self.tiles.distances(box)
         with self._lock:
             self._distances = distances
+
+    def forget(self, box: Box) -> None:
+        """Say that the weights in a box were given up: they are computed again."""
+        with self._lock:
+            self._dirty[self.tiles.touching(box)] = True
 
     def mark(self, box: Box) -> None:
         """Say that labels may have changed inside a box."""
@@ -232,8 +243,8 @@ class LiveWeights:
         if math.prod(self.tiles.shape) <= EAGER_PIXELS:
             return self._dirty
         # The frames before and after the one that is seen, too.
-        near = self._distances < self._distances.min() + 1.5 * FRAME_STEP
-        return self._dirty & near
+        far = 1.5 * FRAME_STEP if self._is_frame_small else AROUND_PX
+        return self._dirty & (self._distances < self._distances.min() + far)
 
     def _examine(self, tile: int) -> None:
         box = self.tiles.boxes[tile]
@@ -311,7 +322,7 @@ class LiveWeights:
         """Count the classes in the frame of a box, if they are to be balanced."""
         if not params.balance_classes:
             return
-        tiles = self.tiles.of_frame(self.tiles.frame(box))
+        tiles = self.tiles.counted(self.tiles.frame(box))
         counted = self._balance.count(
             tiles,
             lambda i: self._pieces.count_background(self.tiles.boxes[i], params),

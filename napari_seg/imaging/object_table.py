@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_seg.imaging.linking import overlap_pairs
-from napari_seg.imaging.objects import LARGEST_TABLE, ids_in
-from napari_seg.imaging.slabs import slabs, whole
+from napari_seg.imaging.objects import ids_in
+from napari_seg.imaging.slabs import LARGEST_TABLE, slabs, whole
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

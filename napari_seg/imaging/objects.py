@@ -9,16 +9,22 @@ import numpy as np
 
 from napari_seg.errors import LabelsError
 from napari_seg.imaging.deltas import bounding_box
-from napari_seg.imaging.slabs import Box, check_integers, moved, slabs, whole
+from napari_seg.imaging.slabs import (
+    LARGEST_TABLE,
+    Box,
+    check_integers,
+    moved,
+    present_ids,
+    slabs,
+    whole,
+)
+from napari_seg.imaging.stored import StoredLabels, places
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FIRST_REACH = 24
 """Half the side of the box in which an object is sought first, in voxels."""
-
-LARGEST_TABLE = 2**24
-"""Ids below this are counted in a table, larger ones are sorted."""
 
 FEW = 4
 """Up to so many ids are compared one by one, which is faster than a table."""
@@ -36,9 +42,7 @@ def next_free_ids(labels: Any, count: int) -> list[int]:
         return []
     dtype = np.dtype(labels.dtype)
     last = int(np.iinfo(dtype).max)
-    highest = max(
-        (int(np.max(labels[s])) for s in slabs(labels, whole(labels))), default=0
-    )
+    highest = _highest(labels)
     first = max(highest, 0) + 1
     free = list(range(first, min(first + count - 1, last) + 1))
     if len(free) < count:
@@ -52,6 +56,13 @@ def next_free_ids(labels: Any, count: int) -> list[int]:
             "Convert the labels to int32.",
         )
     return free
+
+
+def _highest(labels: Any) -> int:
+    if isinstance(labels, StoredLabels):
+        return labels.highest()
+    parts = slabs(labels, whole(labels))
+    return max((int(np.max(labels[part])) for part in parts), default=0)
 
 
 def object_box(
@@ -83,7 +94,7 @@ def object_box(
             return box
     low = np.full(len(limits), np.iinfo(np.int64).max)
     high = np.zeros(len(limits), np.int64)
-    for slab in slabs(labels, limits):
+    for slab in places(labels, limits, [object_id]):
         hit = np.asarray(labels[slab]) == object_id
         if hit.any():
             found = moved(bounding_box(hit), [s.start for s in slab])
@@ -105,8 +116,8 @@ def ids_in(labels: Any, where: Box | NDArray[np.intp] | Sequence[Any]) -> list[i
     """
     if isinstance(where, tuple) and all(isinstance(s, slice) for s in where):
         seen: set[int] = set()
-        for slab in slabs(labels, where):
-            seen.update(_present(np.asarray(labels[slab])))
+        for slab in places(labels, where):
+            seen.update(present_ids(np.asarray(labels[slab])))
         return sorted(seen)
     points = np.asarray(where, np.intp).reshape(-1, len(labels.shape))
     if not len(points):
@@ -116,7 +127,7 @@ def ids_in(labels: Any, where: Box | NDArray[np.intp] | Sequence[Any]) -> list[i
         slice(int(a), int(b) + 1) for a, b in zip(low, points.max(axis=0), strict=True)
     )
     block = np.asarray(labels[box])
-    return sorted(_present(block[tuple((points - low).T)]))
+    return sorted(present_ids(block[tuple((points - low).T)]))
 
 
 def check_unlocked(ids: Iterable[int], locked: Iterable[int]) -> None:
@@ -146,19 +157,6 @@ def is_any_of(block: NDArray[Any], ids: NDArray[Any]) -> NDArray[np.bool_]:
     for object_id in ids:
         hit |= block == object_id
     return hit
-
-
-def _present(ids: NDArray[Any]) -> list[int]:
-    if not ids.size:
-        return []
-    top = int(ids.max())
-    if top >= LARGEST_TABLE or int(ids.min()) < 0:
-        found = np.unique(ids)
-        return [int(i) for i in found[found > 0]]
-    seen = np.zeros(top + 1, bool)
-    seen[ids] = True
-    seen[0] = False
-    return [int(i) for i in np.flatnonzero(seen)]
 
 
 def _box_from(

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from math import prod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_seg.errors import LabelsError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 Box = tuple[slice, ...]
 """Half-open region of an array: one slice with start and stop for each axis."""
@@ -18,6 +21,9 @@ CACHED_VOXELS = 2**18
 
 STORED_VOXELS = 2**24
 """Pieces of arrays on disk: as many chunks as this allows are read at once."""
+
+LARGEST_TABLE = 2**24
+"""Ids below this are counted in a table, larger ones are sorted."""
 
 
 def whole(labels: Any) -> Box:
@@ -50,6 +56,15 @@ def box_shape(box: Sequence[slice]) -> tuple[int, ...]:
     return tuple(s.stop - s.start for s in box)
 
 
+def common_box(a: Box, b: Box) -> Box | None:
+    """Return where two boxes overlap, or None."""
+    both = tuple(
+        slice(max(s.start, t.start), min(s.stop, t.stop))
+        for s, t in zip(a, b, strict=True)
+    )
+    return both if all(s.stop > s.start for s in both) else None
+
+
 def moved(box: Box, start: Sequence[int]) -> Box:
     """Return a box within a piece as a box of the array the piece begins in."""
     return tuple(
@@ -65,3 +80,17 @@ def check_integers(labels: Any) -> None:
         raise LabelsError(
             "Labels must be integers", str(dtype), "Convert them to int32."
         )
+
+
+def present_ids(ids: NDArray[Any]) -> list[int]:
+    """Return the ids above 0 in a piece of labels, in ascending order."""
+    if not ids.size:
+        return []
+    top = int(ids.max())
+    if top >= LARGEST_TABLE or int(ids.min()) < 0:
+        found = np.unique(ids)
+        return [int(i) for i in found[found > 0]]
+    seen = np.zeros(top + 1, bool)
+    seen[ids] = True
+    seen[0] = False
+    return [int(i) for i in np.flatnonzero(seen)]

@@ -134,5 +134,6 @@ class Balance:
         return True
 
     def _now(self, frame: Frame, params: BorderWeights) -> ClassWeights:
-        count = sum(self._counts[tile] for tile in self._tiles.of_frame(frame))
-        return params.class_weights(count, self._tiles.frame_size())
+        tiles = self._tiles.counted(frame)
+        count = sum(self._counts[tile] for tile in tiles)
+        return params.class_weights(count, self._tiles.size_of(tiles))

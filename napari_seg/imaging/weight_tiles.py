@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from itertools import pairwise, product
-from typing import TYPE_CHECKING
+from itertools import product
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from napari_seg.imaging.slabs import box_shape
 
 if TYPE_CHECKING:
     from napari_seg.imaging.slabs import Box
@@ -21,6 +23,9 @@ _SIDES_PX = {2: (512, 512), 3: (32, 256, 256)}
 
 FRAME_STEP = 1e6
 """A step to another plane is farther than any way within one."""
+
+MOST_COUNTED = 512
+"""The classes of larger frames are counted in so many of their tiles, or a few more."""
 
 
 class Tiles:
@@ -40,14 +45,11 @@ class Tiles:
         self.spatial = tuple(spatial)
         self.others = tuple(a for a in range(len(self.shape)) if a not in self.spatial)
         sides = dict(zip(self.spatial, _SIDES_PX[len(self.spatial)], strict=True))
-        cuts = [_cuts(n, sides.get(axis, 1)) for axis, n in enumerate(self.shape)]
-        self.boxes: list[Box] = [tuple(parts) for parts in product(*cuts)]
-        shown = (len(self.boxes), len(self.shape))
-        self._low = np.array([[s.start for s in b] for b in self.boxes]).reshape(shown)
-        self._high = np.array([[s.stop for s in b] for b in self.boxes]).reshape(shown)
-        self._of_frame: dict[Frame, list[int]] = {}
-        for number, box in enumerate(self.boxes):
-            self._of_frame.setdefault(self.frame(box), []).append(number)
+        self._edges = [
+            _edges(n, sides.get(axis, 1)) for axis, n in enumerate(self.shape)
+        ]
+        self._grid = tuple(len(edges) - 1 for edges in self._edges)
+        self.boxes = _Boxes(self._edges, self._grid)
 
     def __len__(self) -> int:
         return len(self.boxes)
@@ -58,27 +60,59 @@ class Tiles:
 
     def of_frame(self, frame: Frame) -> list[int]:
         """Return the numbers of a frame's tiles."""
-        return self._of_frame[frame]
+        place = dict(zip(self.others, frame, strict=True))
+        return self._numbers(
+            [
+                range(place[axis], place[axis] + 1) if axis in place else range(count)
+                for axis, count in enumerate(self._grid)
+            ]
+        )
 
-    def frame_size(self) -> int:
-        """Return how many pixels a frame has."""
-        return math.prod(self.shape[a] for a in self.spatial)
+    def counted(self, frame: Frame) -> list[int]:
+        """Return the tiles in which the classes of a frame are counted.
+
+        Of a frame of very many these are some hundred, spread evenly.
+        """
+        tiles = self.of_frame(frame)
+        return tiles[:: max(1, len(tiles) // MOST_COUNTED)]
+
+    def size_of(self, tiles: Sequence[int]) -> int:
+        """Return how many pixels some tiles have."""
+        return sum(math.prod(box_shape(self.boxes[tile])) for tile in tiles)
 
     def touching(self, box: Box) -> list[int]:
         """Return the numbers of the tiles that share pixels with a box."""
-        low, high = np.array([[s.start, s.stop] for s in box]).T
-        shared = (self._low < high) & (self._high > low)
-        return [int(i) for i in np.flatnonzero(shared.all(axis=1))]
+        return self._numbers(
+            [
+                range(
+                    max(int(np.searchsorted(edges, s.start, "right")) - 1, 0),
+                    min(int(np.searchsorted(edges, s.stop, "left")), count),
+                )
+                for edges, s, count in zip(self._edges, box, self._grid, strict=True)
+            ]
+        )
 
     def distances(self, box: Box) -> NDArray[np.float64]:
         """Return how far each tile is from a box; those in its frames come first."""
-        low, high = np.array([[s.start, s.stop] for s in box]).T
-        apart = np.maximum(np.maximum(self._low - (high - 1), low - self._high + 1), 0)
-        apart = apart.astype(float)
-        apart[:, list(self.others)] *= FRAME_STEP
-        # Among those that are seen, the middle first.
-        middle = (self._low + self._high - low - high) / 2
-        return apart.sum(axis=1) + 1e-6 * np.abs(middle[:, self.spatial]).sum(axis=1)
+        total = np.zeros(self._grid)
+        for axis, (edges, part) in enumerate(zip(self._edges, box, strict=True)):
+            low, high = edges[:-1].astype(float), edges[1:]
+            ways = np.maximum(
+                np.maximum(low - (part.stop - 1), part.start - high + 1), 0
+            )
+            if axis in self.others:
+                ways *= FRAME_STEP
+            else:
+                # Among those that are seen, the middle first.
+                middle = (low + high - part.start - part.stop) / 2
+                ways += 1e-6 * np.abs(middle)
+            total += ways.reshape([-1 if a == axis else 1 for a in range(total.ndim)])
+        return total.ravel()
+
+    def _numbers(self, ranges: Sequence[range]) -> list[int]:
+        places = np.meshgrid(*ranges, indexing="ij")
+        flat = tuple(np.asarray(p, np.intp).ravel() for p in places)
+        return [int(i) for i in np.ravel_multi_index(flat, self._grid)]
 
     def frames_in(self, box: Box) -> Iterator[Box]:
         """Cut a box into one for each frame."""
@@ -102,8 +136,25 @@ class Tiles:
         )
 
 
-def _cuts(length: int, side: int) -> list[slice]:
+class _Boxes(Sequence["Box"]):
+    """The boxes of all tiles, each made when it is asked for: there may be 100,000."""
+
+    def __init__(self, edges: list[NDArray[np.intp]], grid: tuple[int, ...]) -> None:
+        self._edges = edges
+        self._grid = grid
+
+    def __len__(self) -> int:
+        return math.prod(self._grid)
+
+    def __getitem__(self, number: Any) -> Any:
+        place = np.unravel_index(number, self._grid)
+        return tuple(
+            slice(int(edges[i]), int(edges[i + 1]))
+            for edges, i in zip(self._edges, place, strict=True)
+        )
+
+
+def _edges(length: int, side: int) -> NDArray[np.intp]:
     """Cut an axis into even parts of about `side`."""
-    count = max(1, round(length / side))
-    edges = [length * i // count for i in range(count + 1)]
-    return [slice(a, b) for a, b in pairwise(edges) if b > a]
+    count = max(1, round(length / side)) if length else 0
+    return np.array([length * i // max(count, 1) for i in range(count + 1)], np.intp)

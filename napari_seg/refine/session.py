@@ -14,6 +14,7 @@ from napari_seg.imaging.edits import next_free_id, object_box
 from napari_seg.imaging.history import EditHistory, History
 from napari_seg.imaging.objects import ids_in
 from napari_seg.imaging.slabs import moved
+from napari_seg.imaging.stored import indexed
 from napari_seg.refine.box import union, volume
 from napari_seg.refine.graphcut import core_reader, network_reader
 from napari_seg.refine.solver import Cut, CutParams, Known
@@ -42,7 +43,9 @@ class CorrectionSession:
     image : array-like or Volume
         Shape (Y, X) or (Z, Y, X), with channels first or last where it has any.
     labels : array of int or uint
-        Ids of the spatial shape, 0 is background; gaps are fine. Edited in place.
+        Ids of the spatial shape, 0 is background; gaps are fine. Edited in place. Of
+        large ones on disk it is looked up once where the ids are (`StoredLabels`): who
+        else writes into them tells by ``session.labels.note(box)``.
     probabilities : array-like, optional
         Of a network, shape (*spatial) or (K, *spatial), background first.
     spacing : sequence of float, optional
@@ -91,7 +94,7 @@ class CorrectionSession:
         history: EditHistory | None = None,
     ) -> None:
         _check_labels(labels)
-        self.labels = labels
+        self.labels = labels = indexed(labels)
         shape = tuple(labels.shape)
         self.locked = set(locked)
         self.overwrite = overwrite

@@ -120,7 +120,7 @@ class Bench:
         keys: tuple[str, ...],
         is_final: bool,
     ) -> Gesture:
-        shape = self.ids.shape
+        shape = self.layer.data.shape
         planes = [p[-2:] for p in path]
         pairs = zip([planes[0], *planes], planes, strict=False)
         flat = np.concatenate([thick_line(a, b, radius) for a, b in pairs])

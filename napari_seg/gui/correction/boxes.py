@@ -45,15 +45,6 @@ def holds(outer: Box, inner: Box) -> bool:
     )
 
 
-def common_box(a: Box, b: Box) -> Box | None:
-    """Return where two boxes overlap, or None."""
-    both = tuple(
-        slice(max(s.start, t.start), min(s.stop, t.stop))
-        for s, t in zip(a, b, strict=True)
-    )
-    return both if all(s.stop > s.start for s in both) else None
-
-
 def within(box: Box, outer: Box) -> Box:
     """Return a box in the coordinates of one around it."""
     return shifted(box, [-s.start for s in outer])

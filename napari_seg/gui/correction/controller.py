@@ -251,7 +251,7 @@ class CorrectController:
         if self._ink is not None:
             self._ink.close()
         if self.desk is not None:
-            self.desk.stop()
+            self.desk.close()
             layer = self.desk.target.layer
             layer.bind_key("Control-Z", None)
             layer.bind_key("Control-Shift-Z", None)

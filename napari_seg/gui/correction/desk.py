@@ -9,12 +9,14 @@ import numpy as np
 from napari.components import ViewerModel
 from psygnal import Signal
 
+from napari_seg.gui.correction.free_ids import FreeIds
 from napari_seg.gui.correction.history import LayerHistory
 from napari_seg.gui.correction.locks import Locks, middles
 from napari_seg.gui.correction.target import Target
 from napari_seg.gui.jobs import Job, Jobs
+from napari_seg.gui.repaint import select_label
 from napari_seg.imaging.deltas import Box, LabelEdit
-from napari_seg.imaging.edits import next_free_id, object_box
+from napari_seg.imaging.edits import object_box
 from napari_seg.imaging.pages import populate
 from napari_seg.refine.session import CorrectionSession
 from napari_seg.types import Progress
@@ -71,6 +73,9 @@ class Desk:
         self._next_id = 0
         self._job: Job | None = None
         self._keeps = False
+        self._free_ids = FreeIds(
+            target, jobs, self._take_new, self._on_looking, on_error
+        )
         self.new_object()
 
     @property
@@ -122,14 +127,7 @@ class Desk:
 
     def find_free_id(self) -> None:
         """Look for the next free id in all labels, and take it in hand."""
-        labels = self.target.labels
-        job = Job(
-            _told("free id", lambda: next_free_id(labels)),
-            on_done=self._take_new,
-            on_error=self.fail,
-            poll_s=0.02,
-        )
-        self._jobs.start(job)
+        self._free_ids.find()
 
     def pick(self, object_id: int, pixel: tuple[int, ...]) -> bool:
         """Take an object in hand; return whether there is one.
@@ -161,7 +159,7 @@ class Desk:
         # napari's brush goes on with the same object.
         layer = self.target.layer
         if layer.selected_label != self.object_id:
-            layer.selected_label = self.object_id
+            select_label(layer, self.object_id)
         self.changed.emit()
 
     def follow_selected(self) -> None:
@@ -264,6 +262,11 @@ class Desk:
         if self._job is not None and not self._keeps:
             self._job.cancel()
 
+    def close(self) -> None:
+        """Stop, and let go of the layer."""
+        self.stop()
+        self._free_ids.close()
+
     def toggle_lock(self, object_id: int, pixel: tuple[int, ...] | None = None) -> None:
         """Lock an object, or unlock it; a pixel of it saves looking for it."""
         if not object_id:
@@ -301,6 +304,11 @@ class Desk:
     def _on_progress(self, progress: Progress) -> None:
         share = progress.done / progress.total if progress.total else -1.0
         self.busy.emit(share, progress.message or progress.stage)
+
+    def _on_looking(self, share: float | None) -> None:
+        """Tell how much was looked through, unless something else runs."""
+        if self._job is None:
+            self.busy.emit(share, "" if share is None else "looking for a free id")
 
     def _end_job(self) -> None:
         self._job = None

@@ -8,6 +8,7 @@ napari's internals for it is in this module.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -15,8 +16,9 @@ import numpy as np
 from napari.layers import Labels
 
 from napari_seg.gui.correction.target import Target
-from napari_seg.gui.repaint import repaint
-from napari_seg.imaging.deltas import LabelEdit
+from napari_seg.gui.repaint import repaint, replay
+from napari_seg.gui.weights.changes import atom_box
+from napari_seg.imaging.deltas import Box, LabelEdit
 
 try:
     from napari.layers.labels.labels import _MaskedPaintAtom
@@ -52,17 +54,26 @@ class LayerHistory:
 
     def undo(self) -> None:
         """Take the last step back, whoever made it."""
-        self._target.layer.undo()
+        layer = self._target.layer
+        replay(layer, layer.undo, _boxes(layer, getattr(layer, "_undo_history", ())))
 
     def redo(self) -> None:
         """Repeat the step taken back last."""
-        self._target.layer.redo()
+        layer = self._target.layer
+        replay(layer, layer.redo, _boxes(layer, getattr(layer, "_redo_history", ())))
 
     def _indices(self, edit: LabelEdit) -> tuple[np.ndarray, ...]:
         indices = list(edit.indices)
         if self._target.repeated is not None:
             indices.insert(self._target.repeated, np.zeros_like(indices[0]))
         return tuple(indices)
+
+
+def _boxes(layer: Labels, steps: Sequence[Any]) -> list[Box | None]:
+    """Return where the last of some steps has changed a layer's data."""
+    if not steps:
+        return [None]
+    return [atom_box(atom, layer.data.shape) for atom in steps[-1]]
 
 
 def can_undo(layer: Labels) -> bool:

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from napari_seg.gui.correction.boxes import (
     around_all,
     box_of,
-    common_box,
     holds,
     within,
 )
@@ -22,6 +21,7 @@ from napari_seg.gui.correction.sheet import Sheet
 from napari_seg.gui.jobs import Jobs
 from napari_seg.gui.view import displayed_axes
 from napari_seg.imaging.deltas import Box, LabelEdit
+from napari_seg.imaging.slabs import common_box
 
 _AROUND_PX, _AROUND_VOLUME_PX = 64, 8
 """How far around an edit the outline of its object is drawn, in a plane or in many."""

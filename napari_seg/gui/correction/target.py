@@ -16,6 +16,10 @@ from napari_seg.gui.layers import METADATA_KEY
 from napari_seg.gui.view import displayed_axes, shown_point
 from napari_seg.imaging.axes import guess_axes
 from napari_seg.imaging.deltas import Box, LabelEdit
+from napari_seg.imaging.stored import indexed
+
+INDEX_KEY = "index"
+"""Where `StoredLabels` are, in the metadata of their layer."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +97,7 @@ class Target:
             return False
         if isinstance(data, np.ndarray):
             return bool(np.may_share_memory(data, labels))
-        return data is labels
+        return data is getattr(labels, "array", labels)
 
     @property
     def depth_axis(self) -> int | None:
@@ -174,7 +178,7 @@ def make_target(layer: Labels, images: Sequence[Image]) -> Target:
         raise ImageError("There is no image under the labels", remedy="Open it.")
     repeated = repeated_axis(layer)
     kept = [a for a in range(layer.ndim) if a != repeated]
-    labels = data
+    labels = _known(layer)
     if repeated is not None:
         labels = data[(slice(None),) * repeated + (0,)]
     shape = tuple(int(n) for n in labels.shape)
@@ -193,6 +197,16 @@ def make_target(layer: Labels, images: Sequence[Image]) -> Target:
             1.0 if letters[a] in "TC" else abs(float(layer.scale[a])) for a in kept
         ),
     )
+
+
+def _known(layer: Labels) -> Any:
+    """Return a layer's labels; of large ones on disk what is known stays with it."""
+    known = layer.metadata.get(METADATA_KEY, {}).get(INDEX_KEY)
+    if known is None or known.array is not layer.data:
+        known = indexed(layer.data)
+        if known is not layer.data:
+            layer.metadata.setdefault(METADATA_KEY, {})[INDEX_KEY] = known
+    return known
 
 
 def labels_axes(layer: Labels) -> str:

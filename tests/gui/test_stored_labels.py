@@ -1,0 +1,166 @@
+"""Correcting labels on disk: the same as in memory, and only pieces are read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import zarr
+from napari.components import ViewerModel
+from test_correct_controller import Bench
+
+from napari_seg.gui.correction.tools import Tool
+from napari_seg.imaging import stored
+
+SHAPE = (200, 1024, 1024)
+MOST_READ = 2**22
+"""Voxels read at once: a fiftieth of the labels, and four planes."""
+
+
+class Guarded:
+    """A zarr array that refuses to be read whole."""
+
+    def __init__(self, array: Any) -> None:
+        self.array = array
+        self.largest = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.array, name)
+
+    def __getitem__(self, index: Any) -> np.ndarray:
+        part = np.asarray(self.array[index])
+        self.largest = max(self.largest, part.size)
+        assert part.size <= MOST_READ, f"{part.size} voxels were read at once"
+        return part
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        self.array[index] = value
+
+    def __array__(self, *_: object, **__: object) -> np.ndarray:
+        raise AssertionError("all of it was read")
+
+
+def on_disk(path: Path, dtype: str, chunks: tuple[int, ...]) -> Guarded:
+    array = zarr.create_array(path, shape=SHAPE, chunks=chunks, dtype=dtype)
+    return Guarded(array)
+
+
+def discs(image: Any) -> None:
+    """Draw two bright discs near the middle of a volume."""
+    z, y, x = np.indices((11, 64, 96))
+    noise = 8 * np.random.default_rng(0).standard_normal(z.shape)
+    for centre in (24, 64):
+        away = ((z - 5) / 5) ** 2 + ((y - 32) / 14) ** 2 + ((x - centre) / 14) ** 2
+        noise += 100 * (away < 1)
+    image[95:106, 480:544, 480:576] = noise.clip(0, 255).astype("u1")
+
+
+def corrected(bench: Bench, image: Any, labels: Any) -> list[np.ndarray]:
+    """Correct with every tool; return what the labels hold after each step."""
+    bench.open(image, labels)
+    bench.viewer.dims.set_point(0, 100)
+    states = []
+
+    def note() -> None:
+        part = np.asarray(bench.layer.data[90:110, 470:560, 470:590])
+        states.append(part.copy())
+
+    bench.tool(Tool.OBJECT)
+    for x in (504, 544):
+        bench.draw((100, 512, x - 4), (100, 512, x + 4))
+        bench.press("commit")
+        note()
+    bench.layer.data_setitem((np.array([100]), np.array([512]), np.array([504])), 0)
+    bench.panel.tool_requested.emit(Tool.PICK)
+    bench.draw((100, 505, 504))
+    bench.press("fill")
+    note()
+    bench.panel.tool_requested.emit(Tool.MERGE)
+    bench.draw((100, 512, 506), (100, 512, 540))
+    note()
+    bench.press("undo")
+    note()
+    bench.panel.tool_requested.emit(Tool.SPLIT)
+    bench.draw((100, 506, 544), (100, 506, 546))
+    bench.draw((100, 519, 544), (100, 519, 546))
+    bench.press("commit")
+    note()
+    bench.panel.tool_requested.emit(Tool.DELETE)
+    bench.draw((100, 512, 504))
+    note()
+    bench.press("undo")
+    bench.press("undo")
+    note()
+    bench.press("redo")
+    note()
+    return states
+
+
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: Any):
+    monkeypatch.setattr(stored, "LARGE_VOXELS", 2**20)
+    made = Bench(tmp_path)
+    yield made
+    made.controller.close()
+
+
+def test_labels_on_disk_are_corrected_as_those_in_memory(bench, tmp_path):
+    image = on_disk(tmp_path / "i", "u1", (16, 128, 128))
+    labels = on_disk(tmp_path / "l", "u4", (32, 128, 128))
+    discs(image)
+    found = corrected(bench, image, labels)
+    (tmp_path / "other").mkdir()
+    other = Bench(tmp_path / "other")
+    try:
+        plain = np.zeros((200, 1024, 1024), np.uint32)
+        expected = corrected(other, np.asarray(image.array[...]), plain)
+    finally:
+        other.controller.close()
+    assert len(np.unique(expected[-1])) > 2
+    for number, (ours, theirs) in enumerate(zip(found, expected, strict=True)):
+        assert np.array_equal(ours, theirs), f"after step {number}"
+    assert np.array_equal(labels.array[90:110, 470:560, 470:590], expected[-1])
+    assert bench.reported == []
+
+
+def test_what_is_shown_of_labels_on_disk_follows_edits_and_undo(bench, tmp_path):
+    image = on_disk(tmp_path / "i", "u1", (16, 128, 128))
+    labels = on_disk(tmp_path / "l", "u4", (32, 128, 128))
+    discs(image)
+    layer = bench.open(image, labels)
+    bench.viewer.dims.set_point(0, 100)
+    bench.tool(Tool.OBJECT)
+    labels.largest = 0
+    bench.draw((100, 512, 500), (100, 512, 508))
+    bench.press("commit")
+    # The plane was not read again, only what lies around the object.
+    assert 0 < labels.largest < 2**18
+    for act in ("undo", "redo"):
+        shown = np.asarray(labels.array[100])
+        assert np.array_equal(layer._slice.image.raw, shown)
+        assert shown.any() == (act == "undo")
+        assert np.array_equal(layer._slice.image.view > 0, shown > 0)
+        labels.largest = 0
+        bench.press(act)
+        assert labels.largest <= 2**16
+
+
+def test_ids_of_napari_s_brush_are_not_given_again(bench, tmp_path):
+    image = on_disk(tmp_path / "i", "u1", (16, 128, 128))
+    labels = on_disk(tmp_path / "l", "u4", (32, 128, 128))
+    labels[5, 5, 5] = 40
+    layer = bench.open(image, labels)
+    assert bench.controller.desk.object_id == 41
+    layer.selected_label = 77
+    layer.paint((3.0, 20.0, 20.0), 77)
+    bench.press("next_free_id")
+    assert bench.controller.desk.object_id == 78
+
+
+def test_a_viewer_without_a_panel_shows_labels_on_disk_lazily(tmp_path):
+    labels = on_disk(tmp_path / "l", "u4", (32, 128, 128))
+    viewer = ViewerModel()
+    viewer.add_labels(labels)
+    assert labels.largest <= 2**20
