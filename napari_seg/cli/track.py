@@ -42,7 +42,7 @@ def track(
             metavar="DIAMETERS",
             help="How far an object may move from one frame to the next.",
         ),
-    ] = 1.0,
+    ] = 1.5,
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON object on stdout.")
     ] = False,

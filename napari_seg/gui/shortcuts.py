@@ -55,12 +55,15 @@ DOUBT_IMAGE = Shortcut("Shift+F", "Go to the next doubtful one of the open image
 RANK = Shortcut("Shift+U", "Rank the objects by doubt anew, or stop that")
 RECOVER = Shortcut("Ctrl+Alt+V", "Recover corrections that were left last time")
 FORGET = Shortcut("Ctrl+Alt+D", "Discard corrections that were left last time")
+LINK = Shortcut("Ctrl+Alt+L", "Link the objects of a film over time, in a new layer")
+STOP_LINK = Shortcut("Ctrl+Alt+Q", "Stop linking; nothing is changed")
 
 CORRECTION: tuple[Shortcut, ...] = (
     OBJECT, SPLIT, MERGE, DELETE, LOCK, PICK, SIGN, VOLUME, COMMIT, DISCARD,
     NEW_LABELS, NEW, FREE_ID, FILL, SMOOTH, LARGEST, LOCK_SELECTED, DELETE_SELECTED,
     PREVIOUS, NEXT, THROUGH, RANGE, INTERPOLATE,
     DOUBT, DOUBT_BACK, ACCEPT, DOUBT_PLANE, DOUBT_IMAGE, RANK, RECOVER, FORGET,
+    LINK, STOP_LINK,
 )  # fmt: skip
 """The Correct panel's, in the order of the guide."""
 

@@ -28,6 +28,7 @@ from napari_seg.gui.refine.controller import RefineController
 from napari_seg.gui.refine.engine import RefineEngine
 from napari_seg.gui.review.controller import ReviewController
 from napari_seg.gui.review.table import ReviewTable
+from napari_seg.gui.tracking import TrackController
 from napari_seg.gui.training.controller import TrainController
 from napari_seg.gui.training.exporter import ExportController
 from napari_seg.gui.weights.controller import WeightsController
@@ -97,6 +98,7 @@ class SegmentationWidget(QWidget):
         self.reviewer = self._make_reviewer(napari_viewer, remembered)
         self.table = self._make_table(napari_viewer)
         self.importer = self._make_importer(napari_viewer)
+        self.linker = self._make_linker(napari_viewer, remembered)
         self.autosaver = self._make_autosaver(napari_viewer, remembered)
         self.trainer = self._make_trainer(napari_viewer, engine, remembered)
         self.exporter = self._make_exporter(napari_viewer)
@@ -116,6 +118,7 @@ class SegmentationWidget(QWidget):
             self.guard,
             self.table,
             self.importer,
+            self.linker,
             self.reviewer,
             self.refiner,
             self.looker,
@@ -159,6 +162,12 @@ class SegmentationWidget(QWidget):
     def _make_importer(self, viewer: napari.Viewer) -> ImportController:
         box = self.correct_panel.imports
         return ImportController(viewer, box, self.corrector, JobPump(self).jobs)
+
+    def _make_linker(
+        self, viewer: napari.Viewer, remembered: Remembered
+    ) -> TrackController:
+        box, choice = self.correct_panel.track, self.corrector.choice
+        return TrackController(viewer, box, choice, JobPump(self).jobs, remembered)
 
     def _make_trainer(
         self, viewer: napari.Viewer, engine: Engine, remembered: Remembered

@@ -47,8 +47,9 @@ def link_costs(
 ) -> Pairs:
     """Price the pairs of two frames that follow each other.
 
-    The cost is the mean of 1 - IoU and of the distance between the centres, as a share
-    of the reach; what neither overlaps nor is within reach is impossible.
+    The cost is the mean of three: 1 - IoU, the distance between the centres as a share
+    of the reach, and the difference in size as a share of the larger one. What neither
+    overlaps nor is within reach is impossible.
 
     Parameters
     ----------
@@ -74,8 +75,9 @@ def link_costs(
     both[np.searchsorted(keys, shared.first * width + shared.second)] = shared.counts
     iou = both / np.maximum(first.sizes[a] + second.sizes[b] - both, 1)
     distances = np.linalg.norm(places[0][a] - places[1][b], axis=1)
-    costs = (1 - iou) / 2 + np.minimum(distances / reach, 1) / 2
-    possible = costs < 1
+    unlike = _unlikeness(first.sizes[a], second.sizes[b])
+    costs = (1 - iou + np.minimum(distances / reach, 1) + unlike) / 3
+    possible = (iou > 0) | (distances < reach)
     return Pairs(a[possible], b[possible], costs[possible])
 
 

@@ -36,7 +36,7 @@ class TrackParams:
     Tracks layer shows where they come from."""
     gap: int = 1
     """For how many frames an object may be missing and still be the same one."""
-    reach: float = 1.0
+    reach: float = 1.5
     """How far an object may move from one frame to the next, in diameters of the
     objects."""
 

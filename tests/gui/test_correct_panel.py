@@ -212,9 +212,24 @@ def test_measures_are_requested_when_they_are_chosen(panel):
     assert heard == ["entropy"]
 
 
+def test_films_are_linked_by_key_once_that_is_unfolded(window, panel):
+    heard = []
+    panel.track.link_requested.connect(lambda: heard.append("link"))
+    panel.track.stop_requested.connect(lambda: heard.append("stop"))
+    press_key(window, shortcuts.LINK.key)
+    assert heard == []
+    panel.track_fold.set_open(True)
+    press_key(window, shortcuts.LINK.key)
+    panel.track.set_progress(0.1)
+    for shortcut in (shortcuts.LINK, shortcuts.STOP_LINK):
+        press_key(window, shortcut.key)
+    assert heard == ["link", "stop"]
+
+
 def test_every_key_of_the_panel_does_what_it_is_for(window, panel, heard):
     recovery = {shortcuts.RECOVER, shortcuts.FORGET}
-    assert {*KEYS, *REVIEW_KEYS, *recovery} == set(shortcuts.CORRECTION)
+    links = {shortcuts.LINK, shortcuts.STOP_LINK}
+    assert {*KEYS, *REVIEW_KEYS, *recovery, *links} == set(shortcuts.CORRECTION)
     panel.set_pending(True)
     for shortcut in KEYS:
         press_key(window, shortcut.key)

@@ -96,6 +96,11 @@ class CorrectController:
         """Whether something waits for Enter."""
         return self.hand is not None and self.hand.has_pending
 
+    @property
+    def choice(self) -> LabelsChoice:
+        """Which labels are corrected."""
+        return self._choice
+
     def close(self) -> None:
         """Put everything down and let go of the viewer."""
         if self._is_closed:

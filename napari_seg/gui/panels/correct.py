@@ -19,6 +19,7 @@ from napari_seg.gui.forms import tooltip
 from napari_seg.gui.panels.choices import combo_box, fill_combo, scrolled
 from napari_seg.gui.panels.correct_footer import CorrectFooter
 from napari_seg.gui.panels.fields import SPACING_PX, FieldGrid, wrapping_policy
+from napari_seg.gui.panels.fold import Fold
 from napari_seg.gui.panels.import_box import ImportBox
 from napari_seg.gui.panels.keys import KeyButton, TypingGuard
 from napari_seg.gui.panels.object_box import ObjectBox
@@ -27,6 +28,7 @@ from napari_seg.gui.panels.recover_strip import RecoverStrip
 from napari_seg.gui.panels.review_strip import ReviewStrip
 from napari_seg.gui.panels.rows import Group
 from napari_seg.gui.panels.tool_box import ToolBox
+from napari_seg.gui.panels.track_box import TrackBox
 from napari_seg.gui.panels.two_way import TwoWay
 from napari_seg.gui.panels.wheel_guard import WheelGuard
 
@@ -108,6 +110,7 @@ class CorrectPanel(QWidget):
         self.planes = PlanesBox()
         self.review = ReviewStrip()
         self.recovery = RecoverStrip()
+        self.track = TrackBox()
         self.footer = CorrectFooter()
 
     def _lay_out(self) -> None:
@@ -135,7 +138,9 @@ class CorrectPanel(QWidget):
         self.imports.take_drops(self)
         layers = Group("", [layers, self.imports])
         layers.heading.hide()
+        self.track_fold = Fold("Link over time", self.track)
         parts = [self.recovery, self.hint, layers, self.problem, self.work]
+        parts.append(self.track_fold)
         column.addWidget(scrolled(parts), 1)
         column.addWidget(self.footer)
         self.set_mode(is_volume=False, has_planes=False, axis="")
