@@ -66,6 +66,10 @@ class FormatError(NapariSegError):
     """A file is not in a format that can be read or written."""
 
 
+class ClusterError(NapariSegError):
+    """The workers or the scheduler of a cluster cannot be used, or are gone."""
+
+
 class OffloadError(NapariSegError):
     """The helper process ended during a calculation, or could not be used."""
 

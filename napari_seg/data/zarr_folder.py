@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from napari_seg.data.image_data import ImageData, spacing_axes, unit_in_um
 from napari_seg.errors import FormatError
@@ -25,25 +25,50 @@ def read_zarr(path: Path) -> ImageData:
         A dask array, its axes and its spacing in um.
     """
     import dask.array as da  # slow to import, and only needed here
+
+    found = open_zarr(path)
+    return ImageData(da.from_zarr(found.arrays[0]), found.axes, found.spacing)
+
+
+class ZarrImage(NamedTuple):
+    """An image in a Zarr folder, as Zarr itself gives it."""
+
+    arrays: tuple[Any, ...]
+    """Zarr arrays of all levels, the finest first."""
+    axes: str
+    """One letter of T, C, Z, Y, X per dimension."""
+    spacing: tuple[float, ...] | None
+    """Voxel size of the finest in um for each of Z, Y, X, in that order."""
+
+
+def open_zarr(path: Path) -> ZarrImage:
+    """Open a Zarr array, or all levels of an OME-Zarr image.
+
+    Raises
+    ------
+    FormatError
+        If there is none.
+    """
     import zarr
 
     try:
         node = zarr.open(path, mode="r")
         if isinstance(node, zarr.Array):
             axes = guess_axes(node.shape, names=_dimension_names(node))
-            return ImageData(da.from_zarr(node), axes, None)
-        level = _multiscales(node.attrs, path)
-        array: Any = node[level["datasets"][0]["path"]]
+            return ZarrImage((node,), axes, None)
+        image = _multiscales(node.attrs, path)
+        arrays: tuple[Any, ...] = tuple(node[d["path"]] for d in image["datasets"])
+        shape = arrays[0].shape
     except (OSError, KeyError, IndexError, TypeError, ValueError) as error:
         raise FormatError(
             f"cannot read {path.name} as Zarr",
             str(error) or type(error).__name__,
             "Give the folder of a Zarr array or of an OME-Zarr image.",
         ) from error
-    described = level.get("axes", [])
+    described = image.get("axes", [])
     names = [str(a["name"] if isinstance(a, Mapping) else a) for a in described]
-    axes = guess_axes(array.shape, names=names)
-    return ImageData(da.from_zarr(array), axes, _spacing(level, axes))
+    axes = guess_axes(shape, names=names)
+    return ZarrImage(arrays, axes, _spacing(image, axes))
 
 
 def _dimension_names(array: Any) -> list[str] | None:

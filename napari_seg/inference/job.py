@@ -92,7 +92,7 @@ class Job(ABC):
         self.findings: Findings | None = None
         self.core = CORE_PX
         self.halo = min(128, max(32, math.ceil(2 * card.object_diameter_px) + 8))
-        self.instances = _instance_params(card, params, self.zoom)
+        self.instances = instance_params(card, params, self.zoom)
         self.shape: tuple[int, ...] = tuple(
             zoomed_size(n, self.zoom) for n in reader.plane_shape
         )
@@ -240,7 +240,8 @@ class Job(ABC):
         )
 
 
-def _instance_params(card: Card, params: SegmentParams, zoom: float) -> InstanceParams:
+def instance_params(card: Card, params: SegmentParams, zoom: float) -> InstanceParams:
+    """Return how probabilities become objects, sizes in network pixels."""
     seeds = params.seed_threshold
     return InstanceParams(
         card.threshold if params.threshold is None else params.threshold,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -92,6 +92,27 @@ class ImageReader:
         """Planes of a frame."""
         return axis_size(self.axes, self.image.shape, "Z")
 
+    @property
+    def channels(self) -> int | slice:
+        """Which channels of the image are read."""
+        return self._channels
+
+    def with_ranges(
+        self, image: Any, ranges: Sequence[Sequence[tuple[float, float]]]
+    ) -> ImageReader:
+        """Return a reader of another array of the same kind, with known ranges.
+
+        Parameters
+        ----------
+        image : array
+            Of the same shape; need not hold more than what will be read.
+        ranges : sequence
+            What `range_of` is to return for each frame.
+        """
+        other = replace(self, image=image, notes=[], finest=None)
+        other._ranges = {t: list(found) for t, found in enumerate(ranges)}
+        return other
+
     def for_zoom(self, zoom: float, z_zoom: float | None = None) -> ImageReader:
         """Return the level that is read for a zoom: no coarser than what is wanted.
 
@@ -101,7 +122,8 @@ class ImageReader:
             Network pixels per image pixel, within planes and across them. Without the
             latter all planes of the image are wanted.
         """
-        least = self.depth if z_zoom is None else self.depth * z_zoom / (1 + SNAP)
+        # Planes may be wanted closer together than those of the image are.
+        least = self.depth * min(1.0, 1.0 if z_zoom is None else z_zoom / (1 + SNAP))
         levels = [level for level in self._levels if level.depth >= least]
         widths = [max(self._steps_to(level)) for level in levels]
         return levels[choose_level(widths, 1 / zoom)]
@@ -154,6 +176,10 @@ class ImageReader:
     def read_uncached(self, plane: PlaneIndex, window: Window) -> NDArray[np.float32]:
         """Return what `read` does, for windows in no order, from several threads."""
         return self._normalised(plane, window)
+
+    def raw(self, t: int, z: int, window: Window) -> NDArray[Any]:
+        """Return (C, rows, columns) of a window as it is stored."""
+        return self._raw(PlaneIndex(t, z), window)
 
     def overview(self, plane: PlaneIndex, side: int) -> NDArray[np.float32]:
         """Return every n-th normalised pixel of a plane, about `side` by `side`.

@@ -46,12 +46,8 @@ class VolumeJob(DenseJob):
     @cached_property
     def z_zoom(self) -> float:
         """Planes that the network sees for each of the image."""
-        step = z_step_px(self.reader, self.params.spacing, self.zoom)
         trained = self.checkpoint.card.z_step_px
-        if step is None or trained is None:
-            return 1.0
-        zoom = step / trained
-        return 1.0 if 1 / Z_SNAP <= zoom <= Z_SNAP else zoom
+        return plane_zoom(self.reader, self.params.spacing, self.zoom, trained)
 
     def _seen(self) -> tuple[int, ...]:
         return (zoomed_size(self.reader.depth, self.z_zoom), *self.shape)
@@ -111,6 +107,20 @@ class VolumeJob(DenseJob):
             source = np.asarray(found[:, low:high]).swapaxes(0, 1)
             result[:, z] = resample_first(source, axis, slice(z, z + 1))[0]
         return result
+
+
+def plane_zoom(
+    reader: ImageReader,
+    spacing: Sequence[float] | None,
+    zoom: float,
+    trained_px: float | None,
+) -> float:
+    """Return the planes that the network sees for each of the image; 1 if unknown."""
+    step = z_step_px(reader, spacing, zoom)
+    if step is None or trained_px is None:
+        return 1.0
+    found = step / trained_px
+    return 1.0 if 1 / Z_SNAP <= found <= Z_SNAP else found
 
 
 def z_step_px(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +17,8 @@ from napari_seg.inference.predictor import Predictor
 from napari_seg.models.card import Card
 from napari_seg.models.checkpoint import Checkpoint
 from napari_seg.models.registry import build_network
+
+sys.path.insert(0, str(Path(__file__).parent))
 
 CLASSES = ("background", "interior", "border")
 
