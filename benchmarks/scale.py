@@ -4,10 +4,9 @@ Labels of 2,000 x 4,096 x 4,096 voxels (uint32, 134 GB, sparse on disk) and an i
 large, both zarr arrays, in a window. Edits go on all over the volume, with the Correct
 panel and real mouse events: a graph cut (a stroke over an object, one beside it, kept
 with Enter), then in turn napari's eraser, filling holes, a split, a merge, a delete
-and undo. Needs a display::
+and undo. The border weights are shown all the time. Needs a display::
 
     xvfb-run -a -s "-screen 0 1600x1000x24" python -m benchmarks.scale
-    xvfb-run -a -s "-screen 0 1600x1000x24" python -m benchmarks.scale --multiscale
 
 ``stroke to mask`` is from the release of the mouse until the proposed mask is there;
 of the other rows from the request until the labels have changed and the screen was
@@ -112,6 +111,7 @@ class User:
         self.edits = 0
         self._viewer = viewer
         self._corrector = widget.corrector
+        self._weigher = widget.weigher
         self._panel = widget.correct_panel
         widget.tabs.setCurrentWidget(self._panel)
         assert self._corrector.desk is not None
@@ -129,6 +129,11 @@ class User:
         self._viewer.scene.camera.center = tuple(world)
         self._viewer.scene.camera.zoom = 2.0
         idle(0.3)
+        self.timed("weights, another plane", lambda: wait(self._is_weighed, 120))
+
+    def _is_weighed(self) -> bool:
+        view = self._weigher.view
+        return view is None or view.live.is_mended
 
     def timed(self, what: str, act: Callable[[], object]) -> None:
         """Do something; note the time until the screen was told."""
@@ -147,6 +152,7 @@ class User:
         beside = [(z, y + HALF[1] + 12, x + t) for t in np.linspace(-8, 8, 5)]
         self._stroke(beside, Qt.KeyboardModifier.ShiftModifier)
         self.timed("keep a cut", self._keep)
+        self.timed("weights, after that", lambda: wait(self._is_weighed, 120))
         return self.id_at(centre)
 
     def press(self, what: str, signal: str) -> None:
@@ -300,6 +306,7 @@ def main() -> None:
         opened = time.perf_counter() - began
         user = User(viewer, widget)
         widget.correct_panel.volume_requested.emit(options.volume)
+        widget.weights_panel.shown_requested.emit(True)
         after_first = 0.0
         for number, spot in enumerate(rounds):
             work(user, spot)

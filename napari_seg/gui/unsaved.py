@@ -12,6 +12,7 @@ from typing import Any
 from napari.components import ViewerModel
 from napari.layers import Labels
 
+from napari_seg.gui.autosave.follower import can_follow
 from napari_seg.gui.layer_watch import LayerWatch
 from napari_seg.gui.own_layers import is_labels
 from napari_seg.gui.weights.changes import LabelsWatch
@@ -93,6 +94,8 @@ class UnsavedEdits:
             )
 
     def _on_step(self, layer: Labels, boxes: object) -> None:
+        if not can_follow(layer):
+            return  # it is on disk already
         self._counts[layer] = self._counts.get(layer, 0) + 1
 
     def _follow_saving(self) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from napari_seg.imaging.rescale import SNAP
 
-__all__ = ["Levels", "choose_level"]
+__all__ = ["Levels", "choose_level", "renew_level"]
 
 
 def choose_level(pixels: Sequence[float], wanted: float) -> int:
@@ -89,9 +89,47 @@ def _part(part: slice, full: int, size: int) -> slice | None:
     """Return where a part of an axis of the finest lies in a coarser level."""
     if (part.start, part.stop) == (0, full) or size == full:
         return slice(part.start * size // full, part.stop * size // full)
-    step = full // size if full % size == 0 else 2 ** round(math.log2(full / size))
+    step = _step(full, size)
     start, rest = divmod(part.start, step)
     if rest or (part.stop % step and part.stop != full):
         return None
     stop = size if part.stop == full else part.stop // step
     return slice(start, stop) if 0 <= start < stop <= size else None
+
+
+def renew_level(finer: Any, coarser: Any, box: Sequence[slice]) -> tuple[slice, ...]:
+    """Bring a coarser level of labels up to date after a change to a finer one.
+
+    A pixel takes the id in the middle of the pixels that it stands for, as ome-zarr
+    has it. Only the box is read and written.
+
+    Parameters
+    ----------
+    finer, coarser : array of int
+        With the same axes.
+    box : tuple of slice
+        What was changed in the finer level.
+
+    Returns
+    -------
+    tuple of slice
+        What was changed in the coarser level.
+    """
+    picked, place = [], []
+    for part, full, size in zip(box, finer.shape, coarser.shape, strict=True):
+        step = _step(int(full), int(size))
+        middles = np.minimum(np.arange(size) * step + step // 2, full - 1)
+        inside = np.flatnonzero((middles >= part.start) & (middles < part.stop))
+        if not len(inside):
+            return (slice(0, 0),) * len(box)
+        picked.append(middles[inside])
+        place.append(slice(int(inside[0]), int(inside[-1]) + 1))
+    around = tuple(slice(int(m[0]), int(m[-1]) + 1) for m in picked)
+    block = np.asarray(finer[around])
+    coarser[tuple(place)] = block[np.ix_(*(m - m[0] for m in picked))]
+    return tuple(place)
+
+
+def _step(full: int, size: int) -> int:
+    """Return how many pixels of an axis one of a coarser level stands for."""
+    return full // size if full % size == 0 else 2 ** round(math.log2(full / size))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import dask.array as da
 import numpy as np
 import pytest
 import zarr
@@ -12,6 +13,7 @@ from napari.components import ViewerModel
 from test_correct_controller import Bench
 
 from napari_seg.gui.correction.tools import Tool
+from napari_seg.gui.unsaved import UnsavedEdits
 from napari_seg.imaging import stored
 
 SHAPE = (200, 1024, 1024)
@@ -164,3 +166,73 @@ def test_a_viewer_without_a_panel_shows_labels_on_disk_lazily(tmp_path):
     viewer = ViewerModel()
     viewer.add_labels(labels)
     assert labels.largest <= 2**20
+
+
+def pyramid(path: Path, labels: np.ndarray) -> list[zarr.Array]:
+    """Write labels and two coarser levels of them."""
+    levels = [labels, labels[:, 1::2, 1::2], labels[:, 3::4, 3::4]]
+    return [
+        zarr.create_array(path / str(i), data=level, chunks=(2, 32, 32))
+        for i, level in enumerate(levels)
+    ]
+
+
+@pytest.mark.parametrize("kind", ["zarr", "dask"])
+def test_multiscale_labels_are_corrected_and_their_levels_follow(tmp_path, kind):
+    labels = np.zeros((4, 96, 128), np.uint32)
+    labels[:, 20:60, 20:60] = 5
+    levels = pyramid(tmp_path / "l", labels)
+    given = levels
+    if kind == "dask":
+        # As a reader opens them: not for writing.
+        opened = [zarr.open_array(tmp_path / "l" / str(i), mode="r") for i in range(3)]
+        given = [da.from_zarr(array) for array in opened]
+    bench = Bench(tmp_path)
+    bench.viewer.add_image(np.zeros(labels.shape, np.uint8), name="cells")
+    whole = bench.viewer.add_labels(given, multiscale=True, name="ids")
+    bench.rest()
+    assert "Multiscale" in bench.panel.shown["problem"][0]
+    names, current = bench.panel.shown["labels_layers"]
+    assert (names, current) == (["ids", "ids: full resolution"], "ids")
+    bench.press("labels", "ids: full resolution")
+    assert bench.panel.shown["problem"] == ("",)
+    layer = bench.controller.desk.target.layer
+    assert layer.name == "ids: full resolution"
+    assert not whole.visible
+    bench.controller.desk.pick(5, (1, 30, 30))
+    bench.press("delete")
+    assert not any(np.asarray(level).any() for level in levels)
+    bench.press("undo")
+    for level, step in zip(levels, (1, 2, 4), strict=True):
+        expected = labels[:, step - 1 :: step, step - 1 :: step]
+        assert np.array_equal(np.asarray(level), expected)
+    layer.data_setitem((np.array([2]), np.array([71]), np.array([71])), 9)
+    bench.viewer.layers.remove(layer)
+    assert whole.visible
+    assert [
+        int(x[2, 71 // s, 71 // s]) for x, s in zip(levels, (1, 2, 4), strict=True)
+    ] == [9] * 3
+    bench.controller.close()
+
+
+def test_levels_that_are_computed_are_refused_in_plain_words(tmp_path):
+    labels = da.from_array(np.zeros((4, 64, 64), np.uint32)) + 0
+    bench = Bench(tmp_path)
+    bench.viewer.add_image(np.zeros(labels.shape, np.uint8), name="cells")
+    bench.viewer.add_labels([labels, labels[:, ::2, ::2]], multiscale=True, name="ids")
+    bench.press("labels", "ids: full resolution")
+    assert "cannot be written" in bench.said
+    assert len(bench.viewer.layers) == 2
+    bench.controller.close()
+
+
+def test_corrections_on_disk_are_not_called_unsaved(tmp_path):
+    viewer = ViewerModel()
+    disk = zarr.create_array(tmp_path / "l", shape=(8, 8), dtype="u4", chunks=(4, 4))
+    for data in (disk, np.zeros((8, 8), np.uint32)):
+        viewer.add_labels(data)
+    edits = UnsavedEdits(viewer, lambda *_: None)
+    for layer in viewer.layers:
+        layer.data_setitem((np.array([2]), np.array([3])), 9)
+    assert list(edits.unsaved()) == [viewer.layers[1]]
+    edits.close()

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import zarr
 from fakes import pump_until
 from napari.components import ViewerModel
 from napari.layers import Image
@@ -18,8 +19,10 @@ from napari_seg.gui.correction.target import make_target
 from napari_seg.gui.inputs import ImageChoice
 from napari_seg.gui.jobs import Jobs
 from napari_seg.gui.own_layers import is_own
+from napari_seg.gui.weights import overlay
 from napari_seg.gui.weights.changes import atom_box
 from napari_seg.gui.weights.controller import WeightsController
+from napari_seg.imaging import live_weights, plane_store
 from napari_seg.imaging.deltas import make_edit
 from napari_seg.imaging.live_weights import LiveWeights
 from napari_seg.imaging.weightmap import border_weight_map
@@ -452,6 +455,54 @@ def test_without_labels_the_panel_says_what_to_do(session):
     assert session.panel.shown["shown"] is False
     session.viewer.add_labels(cells())
     assert session.panel.shown["problem"] == ""
+
+
+@pytest.fixture
+def large(session, monkeypatch, tmp_path):
+    """Labels on disk for which no overlay fits into memory, and a copy of them."""
+    for module in (overlay, live_weights):
+        monkeypatch.setattr(module, "EAGER_PIXELS", 2**12)
+    monkeypatch.setattr(plane_store, "KEPT_BYTES", 3 * 48 * 64 * 4)
+    plain = cells(12).astype(np.uint32)
+    disk = zarr.create_array(tmp_path / "l", data=plain, chunks=(4, 16, 16))
+    session.viewer.add_labels(disk)
+    session.viewer.dims.set_point(0, 2)
+    session.show()
+    return plain
+
+
+def seen(session):
+    (layer,) = session.overlays
+    return layer._slice.image.raw
+
+
+def test_of_large_labels_on_disk_the_planes_looked_at_are_weighed(session, large):
+    (layer,) = session.overlays
+    assert np.array_equal(seen(session), in_planes(large)[2])
+    for z in (7, 11, 2, 0):
+        session.viewer.dims.set_point(0, z)
+        session.rest()
+        assert np.array_equal(seen(session), in_planes(large)[z]), z
+        assert layer.data.nbytes_kept <= 3 * 48 * 64 * 4
+    assert session.viewer.layers.selection.active is not layer
+
+
+def test_the_weights_of_large_labels_on_disk_follow_an_edit(session, large):
+    target = make_target(
+        session.viewer.layers[0], [Image(np.zeros(large.shape, np.uint8))]
+    )
+    before = large[2:3, 0:20, 0:30].copy()
+    after = before.copy()
+    after[:, 8:12, 10:20] = 0
+    history = LayerHistory(target)
+    for act in (
+        lambda: history.apply(make_edit("cut", (2, 0, 0), before, after)),
+        history.undo,
+    ):
+        act()
+        session.rest()
+        now = np.asarray(session.viewer.layers[0].data[2])
+        assert np.array_equal(seen(session), in_planes(now))
 
 
 def test_multiscale_labels_are_refused_in_plain_words(session):

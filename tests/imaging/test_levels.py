@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from napari_seg.imaging.levels import Levels, choose_level
+from napari_seg.imaging.levels import Levels, choose_level, renew_level
 
 
 @pytest.mark.parametrize(
@@ -42,3 +44,32 @@ def test_a_level_is_left_out_where_the_part_ends_within_its_pixels():
 def test_the_last_pixels_of_odd_sides_belong_to_a_part_that_ends_there():
     part = pyramid((17, 21)).cut((slice(4, 17), slice(0, 21)))
     assert [a.shape for a in part.arrays] == [(13, 21), (7, 11), (4, 6)]
+
+
+def coarse(labels, steps):
+    """Return the ids in the middle of blocks; the steps divide the sides."""
+    return labels[tuple(slice(step // 2, None, step) for step in steps)]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_a_level_after_a_change_is_that_of_the_changed_labels(data):
+    steps = data.draw(st.sampled_from([(1, 2, 2), (2, 2, 2), (1, 3, 4)]))
+    finer = np.arange(4 * 12 * 24).reshape(4, 12, 24)
+    level = coarse(finer, steps).copy()
+    low = [data.draw(st.integers(0, n - 1)) for n in finer.shape]
+    high = [
+        data.draw(st.integers(a + 1, n)) for a, n in zip(low, finer.shape, strict=True)
+    ]
+    box = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
+    finer[box] = -1
+    changed = renew_level(finer, level, box)
+    assert np.array_equal(level, coarse(finer, steps))
+    assert (level[changed] == -1).all()
+
+
+def test_the_last_pixel_of_an_odd_side_stands_for_the_last_one():
+    finer, level = np.zeros((5, 5), int), np.zeros((3, 3), int)
+    finer[4, 4] = 8
+    assert renew_level(finer, level, (slice(4, 5), slice(4, 5))) == (slice(2, 3),) * 2
+    assert level[2, 2] == 8

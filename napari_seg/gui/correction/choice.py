@@ -8,7 +8,13 @@ from napari.layers import Image, Labels
 from psygnal import Signal
 
 from napari_seg.errors import ImageError, NapariSegError
-from napari_seg.gui.correction.target import Target, fitting_images, make_target
+from napari_seg.gui.correction.full import SUFFIX
+from napari_seg.gui.correction.target import (
+    Target,
+    check_editable,
+    fitting_images,
+    make_target,
+)
 from napari_seg.gui.layer_watch import LayerWatch
 from napari_seg.gui.layers import (
     METADATA_KEY,
@@ -98,6 +104,10 @@ class LabelsChoice:
             return _NO_LABELS
         images = self.images()
         try:
+            check_editable(self.layer)
+        except NapariSegError as error:
+            return str(error)
+        try:
             make_target(self.layer, images)
         except NapariSegError as error:
             return str(error) if images else _NO_IMAGE
@@ -124,6 +134,22 @@ class LabelsChoice:
         layer.metadata[METADATA_KEY] = {"image": image.name, "axes": axes}
         self._viewer.add_layer(layer)
         return layer
+
+    def names(self) -> list[str]:
+        """Return what can be chosen: the layers, multiscale ones in two ways."""
+        taken = {layer.name for layer in self.labels()}
+        names = []
+        for layer in self.labels():
+            names.append(layer.name)
+            if layer.multiscale and f"{layer.name}{SUFFIX}" not in taken:
+                names.append(f"{layer.name}{SUFFIX}")
+        return names
+
+    def to_open(self, name: str) -> Labels | None:
+        """Return the multiscale layer that a name asks to open at full resolution."""
+        layers = {f"{x.name}{SUFFIX}": x for x in self.labels() if x.multiscale}
+        is_open = any(layer.name == name for layer in self.labels())
+        return None if is_open else layers.get(name)
 
     def choose_labels(self, name: str) -> None:
         """Choose a labels layer by its name."""

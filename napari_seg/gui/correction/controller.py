@@ -19,6 +19,7 @@ from napari_seg.gui.correction.choice import LabelsChoice
 from napari_seg.gui.correction.commands import Commands
 from napari_seg.gui.correction.desk import Desk
 from napari_seg.gui.correction.elsewhere import Elsewhere
+from napari_seg.gui.correction.full import FullResolution
 from napari_seg.gui.correction.gesture import Gesture, StrokeInput
 from napari_seg.gui.correction.hands import Hand, make_hands, pick
 from napari_seg.gui.correction.ink import Ink, prepare_soon
@@ -79,6 +80,7 @@ class CorrectController:
         self._input: StrokeInput | None = None
         self._hands: dict[Tool, Hand] = {}
         self._choice = LabelsChoice(viewer)
+        self._full = FullResolution(viewer, jobs, self.fail)
         self._commands = Commands(self)
         self._is_closed = False
         self._connect()
@@ -107,6 +109,7 @@ class CorrectController:
             return
         self._is_closed = True
         self._leave()
+        self._full.close()
         self._choice.changed.disconnect(self.look_again)
         self._choice.close()
         self.viewer.dims.events.order.disconnect(self._show_mode)
@@ -197,7 +200,7 @@ class CorrectController:
     def look_again(self) -> None:
         """Set up for the chosen layers, if they or what lies beside them changed."""
         choice, panel = self._choice, self._panel
-        names = [layer.name for layer in choice.labels()]
+        names = choice.names()
         current = None if choice.layer is None else choice.layer.name
         panel.set_labels_layers(names, current)
         panel.set_images(choice.image_names(), choice.image_name or None)
@@ -285,6 +288,14 @@ class CorrectController:
             self.fail(error)
 
     def _on_labels(self, name: str) -> None:
+        layer = self._choice.to_open(name)
+        if layer is not None:
+            try:
+                name = self._full.open(layer).name
+            except NapariSegError as error:
+                self.look_again()  # the list shows what is chosen still
+                self.fail(error)
+                return
         if name in self.viewer.layers:
             self.viewer.layers.selection.active = self.viewer.layers[name]
         self._choice.choose_labels(name)

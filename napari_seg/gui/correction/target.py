@@ -10,7 +10,7 @@ import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Image, Labels
 
-from napari_seg.errors import AxesError, ImageError, LabelsError
+from napari_seg.errors import AxesError, ImageError, LabelsError, NapariSegError
 from napari_seg.gui.correction.aligned import AlignedImage
 from napari_seg.gui.layers import METADATA_KEY
 from napari_seg.gui.view import displayed_axes, shown_point
@@ -161,26 +161,14 @@ def make_target(layer: Labels, images: Sequence[Image]) -> Target:
     NapariSegError
         If the labels cannot be edited or the images do not fit.
     """
-    if layer.multiscale:
-        raise LabelsError(
-            "Multiscale labels cannot be edited",
-            f"layer {layer.name!r}",
-            "Open the full resolution as a layer of its own.",
-        )
-    data = layer.data
-    if isinstance(data, np.ndarray) and not data.flags.writeable:
-        raise LabelsError(
-            "The labels cannot be written",
-            f"layer {layer.name!r} is read-only",
-            "Duplicate the layer, and correct the copy.",
-        )
+    check_editable(layer)
     if not images:
         raise ImageError("There is no image under the labels", remedy="Open it.")
     repeated = repeated_axis(layer)
     kept = [a for a in range(layer.ndim) if a != repeated]
     labels = _known(layer)
     if repeated is not None:
-        labels = data[(slice(None),) * repeated + (0,)]
+        labels = layer.data[(slice(None),) * repeated + (0,)]
     shape = tuple(int(n) for n in labels.shape)
     letters = labels_axes(layer)
     made_from = _prediction(layer, shape)
@@ -197,6 +185,23 @@ def make_target(layer: Labels, images: Sequence[Image]) -> Target:
             1.0 if letters[a] in "TC" else abs(float(layer.scale[a])) for a in kept
         ),
     )
+
+
+def check_editable(layer: Labels) -> None:
+    """Raise LabelsError if no image could make labels editable."""
+    if layer.multiscale:
+        raise LabelsError(
+            "Multiscale labels are corrected at full resolution",
+            f"layer {layer.name!r}",
+            "Choose it in the list of labels.",
+        )
+    data = layer.data
+    if isinstance(data, np.ndarray) and not data.flags.writeable:
+        raise LabelsError(
+            "The labels cannot be written",
+            f"layer {layer.name!r} is read-only",
+            "Duplicate the layer, and correct the copy.",
+        )
 
 
 def _known(layer: Labels) -> Any:
@@ -234,12 +239,15 @@ def labels_axes(layer: Labels) -> str:
 
 
 def fitting_images(layer: Labels, images: Sequence[Image]) -> list[Image]:
-    """Return the images a labels layer can be corrected on, the likeliest first."""
+    """Return the images a labels layer can be corrected on, the likeliest first.
+
+    None where no image could make the labels editable.
+    """
     fits = []
     for image in images:
         try:
             make_target(layer, [image])
-        except (ImageError, AxesError):
+        except NapariSegError:
             continue
         fits.append(image)
     named = layer.metadata.get(METADATA_KEY, {}).get("image")

@@ -92,6 +92,13 @@ class Grid:
             box.append(slice(first, int(np.clip(stop, first, size - 1)) + 1))
         return self.to_grid(tuple(box))
 
+    def planes(self, box: Box) -> Box:
+        """Return the whole planes that a box is in."""
+        return tuple(
+            slice(0, size) if axis in "YX" else part
+            for axis, size, part in zip(self.axes, self.shape, box, strict=True)
+        )
+
     def _layer_axes(self) -> str:
         letters = list(self.axes)
         if self.repeated is not None:

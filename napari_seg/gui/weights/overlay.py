@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,8 @@ from napari_seg.gui.own_layers import OWN_KEY
 from napari_seg.gui.view import shown_point
 from napari_seg.gui.weights.grid import Grid
 from napari_seg.gui.weights.screen import repaint_boxes
+from napari_seg.imaging.live_weights import EAGER_PIXELS
+from napari_seg.imaging.plane_store import PlaneStore
 from napari_seg.imaging.slabs import Box
 
 COLORMAP = "inferno"
@@ -42,8 +45,7 @@ class WeightOverlay:
     ) -> None:
         self._viewer = viewer
         self._grid = grid
-        # Pages of memory come with the first weights in them.
-        self.weights: NDArray[np.float32] = np.zeros(grid.shape, np.float32)
+        self.weights = _room(grid)
         self._unseen: list[Box] = []
         self._name = ""
         self.layer = self._add(limits)
@@ -60,6 +62,10 @@ class WeightOverlay:
         self._grid.layer.events.name.disconnect(self._follow_name)
         if self.layer in self._viewer.layers:
             self._viewer.layers.remove(self.layer)
+
+    def look_at(self, box: Box) -> bool:
+        """Say what is seen; return whether its weights were given up before."""
+        return isinstance(self.weights, PlaneStore) and self.weights.look_at(box)
 
     def write(self, box: Box, weights: NDArray[np.float32]) -> bool:
         """Take the weights of a box; return whether `repaint` has something to do."""
@@ -101,7 +107,7 @@ class WeightOverlay:
         labels, selection = self._grid.layer, self._viewer.layers.selection
         active, selected = selection.active, set(selection)
         self._name = _name_for(labels.name)
-        data = self.weights
+        data: Any = self.weights
         if self._grid.repeated is not None:
             data = np.expand_dims(data, self._grid.repeated)
             data = np.broadcast_to(data, labels.data.shape)
@@ -129,6 +135,14 @@ class WeightOverlay:
         """Take the new name of the labels, unless the user has named the overlay."""
         if self.layer.name == self._name:
             self._name = self.layer.name = _name_for(self._grid.layer.name)
+
+
+def _room(grid: Grid) -> NDArray[np.float32] | PlaneStore:
+    """Return room for weights; of large labels only for the planes looked at."""
+    if math.prod(grid.shape) > EAGER_PIXELS and grid.repeated is None:
+        return PlaneStore(grid.shape, [grid.axes.index(a) for a in "YX"])
+    # Pages of memory come with the first weights in them.
+    return np.zeros(grid.shape, np.float32)
 
 
 def _name_for(labels_name: str) -> str:

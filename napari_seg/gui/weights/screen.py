@@ -13,6 +13,7 @@ import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Image
 
+from napari_seg.imaging.plane_store import PlaneStore
 from napari_seg.imaging.slabs import Box, box_shape
 
 
@@ -24,8 +25,8 @@ def repaint_boxes(viewer: ViewerModel, layer: Image, boxes: Sequence[Box]) -> No
     viewer : ViewerModel
         The viewer; without a window there is nothing to do but to slice.
     layer : Image
-        Its data, a NumPy array, were changed inside the boxes. All of them are in the
-        plane shown.
+        Its data, a NumPy array or a `PlaneStore`, were changed inside the boxes. All
+        of them are in the plane shown.
     boxes : sequence of tuple of slice
         One slice with bounds for each axis of the data.
     """
@@ -67,5 +68,12 @@ def _can_patch(layer: Image, node: Any) -> bool:
         texture is not None
         and hasattr(node, "_need_texture_upload")
         and tuple(texture.shape[:2]) == tuple(view.shape)
-        and np.may_share_memory(view, layer.data)
+        and _is_of(view, layer.data)
     )
+
+
+def _is_of(view: np.ndarray, data: Any) -> bool:
+    """Whether an array is a view of a layer's data."""
+    if isinstance(data, PlaneStore):
+        return data.holds(view)
+    return bool(np.may_share_memory(view, data))

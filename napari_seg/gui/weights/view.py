@@ -130,7 +130,10 @@ class WeightView:
             self._work()
 
     def _on_moved(self, event: Any = None) -> None:
-        self.live.look_at(self.grid.view(self._viewer))
+        seen = self.grid.view(self._viewer)
+        if self.overlay.look_at(seen):
+            self.live.forget(self.grid.planes(seen))
+        self.live.look_at(seen)
         self._work()
 
     def _on_box(self, box: Box) -> None:
