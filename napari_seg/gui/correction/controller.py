@@ -178,16 +178,10 @@ class CorrectController:
 
     def _connect(self) -> None:
         panel = self._panel
-        panel.tool_requested.connect(self._on_tool)
-        panel.commit_requested.connect(self.commit)
-        panel.cancel_requested.connect(self.cancel)
-        panel.undo_requested.connect(self.undo)
-        panel.redo_requested.connect(self.redo)
-        panel.sign_requested.connect(self._on_sign)
-        panel.brush_requested.connect(self._on_brush)
-        panel.overwrite_requested.connect(self._on_overwrite)
-        panel.volume_requested.connect(self._on_volume)
-        panel.labels_requested.connect(self._on_labels)
+        for name in ("commit", "cancel", "undo", "redo"):
+            getattr(panel, f"{name}_requested").connect(getattr(self, name))
+        for name in ("tool", "sign", "brush", "overwrite", "volume", "labels"):
+            getattr(panel, f"{name}_requested").connect(getattr(self, f"_on_{name}"))
         panel.image_requested.connect(self._choice.choose_image)
         panel.new_labels_requested.connect(self.new_labels)
         self._commands.connect(panel)
@@ -290,12 +284,8 @@ class CorrectController:
     def _on_labels(self, name: str) -> None:
         layer = self._choice.to_open(name)
         if layer is not None:
-            try:
-                name = self._full.open(layer).name
-            except NapariSegError as error:
-                self.look_again()  # the list shows what is chosen still
-                self.fail(error)
-                return
+            name = self._full.open_or_tell(layer)
+            self.look_again()  # the list shows what is chosen
         if name in self.viewer.layers:
             self.viewer.layers.selection.active = self.viewer.layers[name]
         self._choice.choose_labels(name)

@@ -73,6 +73,14 @@ class FullResolution:
             self._end(each)
         self._opened = []
 
+    def open_or_tell(self, layer: Labels) -> str:
+        """Open a layer; return the name of the new one, empty if it cannot be."""
+        try:
+            return self.open(layer).name
+        except LabelsError as error:
+            self._on_error(error)
+            return ""
+
     def open(self, layer: Labels) -> Labels:
         """Open a multiscale layer at full resolution, instead of the layer.
 
