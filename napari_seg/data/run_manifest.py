@@ -116,6 +116,18 @@ class RunManifest:
         return cls(path, about) if differences else found
 
     @classmethod
+    def find(cls, out: Path) -> RunManifest | None:
+        """Return the manifest that is in a folder; None if there is none.
+
+        Raises
+        ------
+        FormatError
+            If it cannot be read.
+        """
+        path = out / MANIFEST
+        return cls._read(path) if path.exists() else None
+
+    @classmethod
     def _read(cls, path: Path) -> RunManifest:
         try:
             stored = json.loads(path.read_text(encoding="utf-8"))

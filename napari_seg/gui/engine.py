@@ -118,7 +118,7 @@ class Engine:
             sizes = dict(zip(spacing_axes(data.axes), data.spacing, strict=True))
             # Frames count as one pixel each, as the core wants it.
             spacing = tuple(sizes.get(a, 1.0) for a in spatial_axes(data.axes))
-        params = _params_of(request, data.axes, None, spacing)
+        params = params_of(request, data.axes, None, spacing)
         found = yield from iter_segment(data.array, checkpoint, params)
         return request, found
 
@@ -262,10 +262,13 @@ def _modified(entries: list[ModelEntry], name: str) -> float:
 
 def _params(source: Source, request: SegmentRequest, spacing: Any) -> Any:
     """Build the parameters of the core."""
-    return _params_of(request, source.axes, source.focus, spacing)
+    return params_of(request, source.axes, source.focus, spacing)
 
 
-def _params_of(request: SegmentRequest, axes: str, focus: Any, spacing: Any) -> Any:
+def params_of(
+    request: SegmentRequest, axes: str | None, focus: Any, spacing: Any
+) -> Any:
+    """Return the parameters of the core that settings of the panel stand for."""
     from napari_seg.inference.segment import SegmentParams
 
     advanced = request.advanced

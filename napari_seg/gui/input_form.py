@@ -93,6 +93,10 @@ class InputForm:
         self._panel.set_models(names, self._settings.model, own)
         self._on_model_changed()
 
+    def model_names(self) -> list[str]:
+        """Return the names of the models that are listed."""
+        return [entry.name for entry in self._models]
+
     def entry_of(self, name: str) -> ModelEntry | None:
         """Return the model of that name."""
         return next((e for e in self._models if e.name == name), None)

@@ -91,9 +91,16 @@ FOLDER: tuple[Shortcut, ...] = (
 )  # fmt: skip
 """Of folder work; those of images work on every tab, while a folder is open."""
 
+RUN_BATCH = Shortcut("Ctrl+Alt+A", "Segment the images of the folder")
+PAUSE_BATCH = Shortcut("Ctrl+Alt+U", "Let the batch rest, or go on with it")
+CANCEL_BATCH = Shortcut("Ctrl+Alt+W", "Stop the batch; finished images stay")
+
+BATCH: tuple[Shortcut, ...] = (RUN_BATCH, PAUSE_BATCH, CANCEL_BATCH)
+"""The Batch panel's, which work only while it is on screen."""
+
 ALL: tuple[Shortcut, ...] = (
     RUN, CANCEL, ESTIMATE, REFINE, SAVE_RECIPE, BEFORE, IMPORT, WEIGHTS,
-    *TRAINING, *FOLDER, *CORRECTION,
+    *TRAINING, *FOLDER, *BATCH, *CORRECTION,
 )  # fmt: skip
 """napari's own keys, which these must not repeat, are checked by a test."""
 

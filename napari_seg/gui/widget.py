@@ -10,6 +10,7 @@ from qtpy.QtCore import QEvent, Signal
 from qtpy.QtWidgets import QApplication, QTabWidget, QVBoxLayout, QWidget
 
 from napari_seg.gui.autosave.controller import AutosaveController
+from napari_seg.gui.batch.controller import BatchController
 from napari_seg.gui.closing import CloseGuard
 from napari_seg.gui.controller import SegmentController
 from napari_seg.gui.correction.controller import CorrectController
@@ -17,6 +18,7 @@ from napari_seg.gui.engine import Engine
 from napari_seg.gui.folder.controller import FolderController
 from napari_seg.gui.importing import ImportController
 from napari_seg.gui.look import LookController
+from napari_seg.gui.panels.batch import BatchPanel
 from napari_seg.gui.panels.correct import CorrectPanel
 from napari_seg.gui.panels.folder import FolderPanel
 from napari_seg.gui.panels.segment import SegmentPanel
@@ -38,7 +40,7 @@ from napari_seg.state import JobState, Remembered
 _WIDTH_PX = 320
 _TABS = (
     "QTabBar { padding: 0; border: 0; background: none }"
-    "QTabBar::tab { padding: 4px 14px; min-height: 22px }"
+    "QTabBar::tab { padding: 4px 8px; min-height: 22px }"
 )
 """napari pads the bar, but does not make room for that: words lose their tops."""
 
@@ -71,6 +73,7 @@ class SegmentationWidget(QWidget):
         self.train_panel = TrainPanel()
         self.weights_panel = WeightsPanel()
         self.folder_panel = FolderPanel()
+        self.batch_panel = BatchPanel()
         remembered = remembered or Remembered()
         engine = engine or Engine()
         self.controller = SegmentController(
@@ -106,6 +109,7 @@ class SegmentationWidget(QWidget):
             napari_viewer, self.weights_panel, JobPump(self).jobs, remembered
         )
         self.folders = self._make_folders(napari_viewer, remembered)
+        self.batcher = self._make_batcher(napari_viewer, remembered)
         self.guard = self._make_guard(napari_viewer)
         self._connect()
         self._lay_out()
@@ -115,6 +119,7 @@ class SegmentationWidget(QWidget):
         controllers = (
             # First those that listen to the others.
             self.folders,
+            self.batcher,
             self.guard,
             self.table,
             self.importer,
@@ -212,6 +217,12 @@ class SegmentationWidget(QWidget):
             remembered,
         )
 
+    def _make_batcher(
+        self, viewer: napari.Viewer, remembered: Remembered
+    ) -> BatchController:
+        panel, jobs = self.batch_panel, (JobPump(self).jobs, JobPump(self).jobs)
+        return BatchController(viewer, panel, self.controller, *jobs, remembered)
+
     def _make_guard(self, viewer: napari.Viewer) -> CloseGuard:
         return CloseGuard(
             viewer, self.folders, self.autosaver, self.exporter, JobPump(self).jobs
@@ -234,6 +245,7 @@ class SegmentationWidget(QWidget):
         tabs.addTab(self.train_panel, "Train")
         tabs.addTab(self.weights_panel, "Weights")
         tabs.addTab(self.folder_panel, "Folder")
+        tabs.addTab(self.batch_panel, "Batch")
         tabs.currentChanged.connect(self._on_tab)
         self.tabs = tabs
         column = QVBoxLayout(self)
@@ -251,6 +263,8 @@ class SegmentationWidget(QWidget):
         has_moved = event.type() == QEvent.Type.ParentChange
         if has_moved and self.parent() is None and hasattr(self, "weigher"):
             self.controller.cancel()
+            self.batcher.cancel()
+            self.linker.stop()
             self.refiner.set_on(False)
             self.looker.set_on(False)
             self.corrector.set_tool(None)

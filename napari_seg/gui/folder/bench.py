@@ -9,17 +9,17 @@ from typing import Any
 
 import numpy as np
 from napari.components import ViewerModel
-from napari.layers import Image, Labels, Layer
+from napari.layers import Labels, Layer
 
 from napari_seg.data.annotated import EDITED, VERIFIED
-from napari_seg.data.folder import Opened, Work
-from napari_seg.data.image_data import spacing_axes
+from napari_seg.data.folder import Work
 from napari_seg.data.provenance import Provenance
 from napari_seg.gui.correction.history import can_undo
 from napari_seg.gui.correction.locks import LOCKED_KEY, MARKS_KEY
 from napari_seg.gui.correction.target import repeated_axis
 from napari_seg.gui.folder.ahead import Prediction
-from napari_seg.gui.folder.prepared import Limits, Prepared
+from napari_seg.gui.folder.image_layer import image_layer
+from napari_seg.gui.folder.prepared import Prepared
 from napari_seg.gui.folder.saver import Saving
 from napari_seg.gui.jobs import Jobs, spared_collector
 from napari_seg.gui.layers import METADATA_KEY, labels_kwargs, labels_view, take_source
@@ -52,7 +52,9 @@ class Bench:
         self._last = time.monotonic()
         self._viewer = viewer
         self._watch: LabelsWatch | None = None
-        self.axes, self.image = _image_layer(self.opened, prepared.limits)
+        self.axes, self.image = image_layer(
+            self.opened.name, self.opened.data, prepared.limits
+        )
         viewer.add_layer(self.image)
 
     @property
@@ -223,32 +225,6 @@ class Bench:
             edits={"steps": edits} if edits else {},
             time_spent_s=round(old.time_spent_s + self._spent_s, 1),
         )
-
-
-def _image_layer(opened: Opened, limits: Limits | None) -> tuple[str, Image]:
-    """Make the layer of an image; its axes may be in another order than on disk."""
-    data = opened.data
-    axes = data.axes
-    array: Any = data.array
-    is_rgb = axes.endswith("YXC") and array.shape[-1] in (3, 4)
-    is_rgb = is_rgb and array.dtype == np.uint8
-    if axes.endswith("C") and not is_rgb:
-        # napari shows the last two axes.
-        array, axes = np.moveaxis(array, -1, 0), "C" + axes[:-1]
-    shown = axes[:-1] if is_rgb else axes
-    sizes = dict(zip(spacing_axes(data.axes), data.spacing or (), strict=False))
-    layer = Image(
-        array,
-        rgb=is_rgb,
-        name=opened.name,
-        scale=[sizes.get(letter, 1.0) for letter in shown],
-        units=["um" if letter in sizes else "pixel" for letter in shown],
-        axis_labels=list(shown.lower()),
-        contrast_limits=None if is_rgb or limits is None else limits.all,
-    )
-    if limits is not None and not is_rgb:
-        layer.contrast_limits = limits.shown
-    return axes, layer
 
 
 def _plain(layer: Labels) -> Any:

@@ -39,7 +39,7 @@ class ImageList(QListWidget):
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self._icons: dict[str, QIcon] = {}
         self._items: dict[str, QListWidgetItem] = {}
-        self._blank = _icon(np.full((SIDE_PX, SIDE_PX, 3), 60, np.uint8))
+        self._blank = thumbnail_icon(np.full((SIDE_PX, SIDE_PX, 3), 60, np.uint8))
         self.itemClicked.connect(lambda item: self.wanted.emit(item.data(_NAME)))
 
     def set_images(self, images: Sequence[FolderImage]) -> None:
@@ -64,7 +64,7 @@ class ImageList(QListWidget):
 
     def set_thumbnail(self, name: str, picture: np.ndarray) -> None:
         """Show a picture of uint8, shape (rows, columns, 3)."""
-        self._icons[name] = icon = _icon(picture)
+        self._icons[name] = icon = thumbnail_icon(picture)
         item = self.item_of(name)
         if item is not None:
             item.setIcon(icon)
@@ -94,7 +94,7 @@ def _write(item: QListWidgetItem, image: FolderImage) -> None:
     item.setToolTip(tooltip(f"{image.path.name}: {amount_text(image)}"))
 
 
-def _icon(picture: np.ndarray) -> QIcon:
+def thumbnail_icon(picture: np.ndarray) -> QIcon:
     """Return a square icon with a picture in its middle."""
     canvas = np.zeros((SIDE_PX, SIDE_PX, 3), np.uint8)
     rows, columns = (min(n, SIDE_PX) for n in picture.shape[:2])

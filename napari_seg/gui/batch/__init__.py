@@ -1,0 +1,1 @@
+"""A whole folder segmented in one go."""
