@@ -110,10 +110,13 @@ def _bad_chunk(array: Any, index: Sequence[slice | int]) -> str:
     chunks = getattr(array, "chunks", None)
     if not chunks or not isinstance(chunks[0], int):
         return ""
-    bounds = [(i, i + 1) if isinstance(i, int) else (i.start, i.stop) for i in index]
+    spans = [
+        range(i, i + 1) if isinstance(i, int) else range(*i.indices(size))
+        for i, size in zip(index, array.shape, strict=True)
+    ]
     grid = [
-        range(low // side, -(-high // side))
-        for (low, high), side in zip(bounds, chunks, strict=True)
+        range(span[0] // side, span[-1] // side + 1)
+        for span, side in zip(spans, chunks, strict=True)
     ]
     for place in product(*grid):
         voxel = tuple(
@@ -125,3 +128,24 @@ def _bad_chunk(array: Any, index: Sequence[slice | int]) -> str:
             key = array.metadata.encode_chunk_key(place)
             return f"chunk {Path(getattr(array, 'path', '')) / key}"
     return ""
+
+
+class NamedArray:
+    """An array that says which of its chunks cannot be read.
+
+    Parameters
+    ----------
+    array : array
+        As for `read_region`.
+    name : str
+        Of the image.
+    """
+
+    def __init__(self, array: Any, name: str) -> None:
+        self._array = array
+        self._name = name
+        self.shape = tuple(int(n) for n in array.shape)
+        self.dtype = np.dtype(array.dtype)
+
+    def __getitem__(self, index: Sequence[slice | int]) -> NDArray[np.generic]:
+        return read_region(self._array, index, self._name)

@@ -92,7 +92,9 @@ def iter_plan(
         )
     is_new = not (run.exists and options.mode == "resume")
     if is_new:
-        survey = yield from iter_survey(reader, checkpoint, source.params, options)
+        survey = yield from iter_survey(
+            reader, checkpoint, source.params, options, Path(source.path).name
+        )
     else:
         survey = Survey.from_json(run.resume(about))
     plan = make_plan(

@@ -111,7 +111,10 @@ class VolumeFlow:
 
     def _fail(self, outcome: Outcome) -> None:
         where = f"block {outcome.task.block} ({self._place(outcome.task.block)})"
-        self.errors.append(f"{where}: {outcome.error}")
+        text = outcome.error
+        if outcome.kind == FULL:
+            text = f"the disk is full ({text}); make room and go on with --resume"
+        self.errors.append(f"{where}: {text}")
         self._is_full |= outcome.kind == FULL
 
     def _place(self, block: int) -> str:

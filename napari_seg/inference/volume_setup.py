@@ -5,14 +5,17 @@ from __future__ import annotations
 import math
 import uuid
 from collections.abc import Generator, Sequence
-from dataclasses import asdict, dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_seg.errors import ImageError
+from napari_seg.data.volume_source import NamedArray
+from napari_seg.errors import FormatError, ImageError
 from napari_seg.imaging.axes import axis_size
+from napari_seg.imaging.levels import Levels
 from napari_seg.imaging.normalise import intensity_range
 from napari_seg.imaging.rescale import snap_zoom, zoomed_size
 from napari_seg.imaging.tiling import Geometry
@@ -91,6 +94,7 @@ def iter_survey(
     checkpoint: Checkpoint,
     params: SegmentParams,
     options: VolumeOptions,
+    name: str,
 ) -> Generator[Progress, None, Survey]:
     """Measure intensities and object size of a volume from samples.
 
@@ -101,8 +105,10 @@ def iter_survey(
     """
     card = checkpoint.card
     frames = axis_size(reader.axes, reader.image.shape, "T")
-    ranges = tuple(tuple(_range_of(reader, card, t)) for t in range(frames))
-    sampled = reader.with_ranges(reader.image, ranges)
+    named = _named(reader.image, name)
+    looking = replace(reader, image=named, notes=reader.notes)
+    ranges = tuple(tuple(_range_of(looking, card, t)) for t in range(frames))
+    sampled = reader.with_ranges(named, ranges)
     device = choose_device(params.device)
     is_half = half_type("cpu", checkpoint.network) is not None
     with open_predictor(checkpoint, device, batch=params.batch) as predictor:
@@ -225,7 +231,9 @@ def _range_of(reader: ImageReader, card: Card, t: int) -> list[tuple[float, floa
     """Return the intensity range of each channel, reading little of a large frame."""
     rows, columns = reader.plane_shape
     if reader.depth * rows * columns <= _WHOLE_VOXELS:
-        return reader.range_of(t)
+        with suppress(FormatError):
+            return reader.range_of(t)
+    failed: FormatError | None = None
     samples = [[] for _ in range(card.in_channels)]  # type: list[list[Any]]
     sides = {"Z": reader.depth, "Y": rows, "X": columns}
     for place in np.ndindex(_PATCHES, _PATCHES, _PATCHES):
@@ -233,14 +241,27 @@ def _range_of(reader: ImageReader, card: Card, t: int) -> list[tuple[float, floa
             axis: _patch(i, size, _PATCH[axis])
             for i, (axis, size) in zip(place, sides.items(), strict=True)
         }
-        planes = range(window["Z"].start, window["Z"].stop)
-        for channels in (reader.raw(t, z, (window["Y"], window["X"])) for z in planes):
+        for z in range(window["Z"].start, window["Z"].stop):
+            try:
+                channels = reader.raw(t, z, (window["Y"], window["X"]))
+            except FormatError as error:
+                failed = error
+                continue  # the blocks there will tell; the others need a range
             for sample, channel in zip(samples, channels, strict=True):
                 sample.append(channel.ravel())
+    if not samples[0]:
+        assert failed is not None
+        raise failed
     return [
         intensity_range(np.concatenate(sample), card.normalisation)
         for sample in samples
     ]
+
+
+def _named(image: Any, name: str) -> Any:
+    if isinstance(image, Levels):
+        return Levels([NamedArray(array, name) for array in image.arrays])
+    return image if isinstance(image, np.ndarray) else NamedArray(image, name)
 
 
 def _patch(number: int, size: int, side: int) -> slice:
