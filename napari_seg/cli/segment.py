@@ -17,6 +17,7 @@ from napari_seg.cli.output import (
     time_left,
     warn,
 )
+from napari_seg.cli.volumes import is_for_volumes, segment_volumes, volume_options
 
 if TYPE_CHECKING:
     from napari_seg.data.batch_plan import PlannedFile
@@ -111,24 +112,57 @@ def segment(
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON object on stdout.")
     ] = False,
+    label_format: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            metavar="tif|ome-zarr",
+            help="Of the labels. ome-zarr takes volumes of any size, block by block, "
+            "and is chosen where --out ends in .zarr.",
+        ),
+    ] = None,
+    workers: Annotated[
+        int,
+        typer.Option(min=0, help="Processes for ome-zarr; one for each graphics card."),
+    ] = 0,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS", help="Dask scheduler for ome-zarr: tcp://node1:8786."
+        ),
+    ] = None,
+    block: Annotated[
+        str | None,
+        typer.Option(metavar="ZxYxX", help="Voxels of a block, e.g. 128x1024x1024."),
+    ] = None,
+    probabilities: Annotated[
+        Path | None,
+        typer.Option(metavar="ZARR", help="Write the class probabilities, too."),
+    ] = None,
 ) -> None:
-    """Segment images and write their labels as int32 TIFF with physical size."""
+    """Segment images and write their labels as int32 TIFF, or as OME-Zarr."""
     size = _parse_diameter(diameter)
     refinement = _parse_crf(crf, crf_preset)
     if divisions and not track:
         raise typer.BadParameter("Give --track as well.", param_hint="--divisions")
     if resume and restart:
         raise typer.BadParameter("--resume or --restart, not both.")
+    mode: Mode = "resume" if resume else "restart" if restart else "new"
+    is_volume = is_for_volumes(label_format, out, csv, classes, track)
+    volumes = volume_options(is_volume, workers, scheduler, block, probabilities, mode)
     from napari_seg.data.batch_plan import is_pattern, plan
     from napari_seg.inference.segment import SegmentParams, load
     from napari_seg.inference.tracking import TrackParams
 
-    checkpoint = load(model or ["nuclei-unet"])
+    names = model or ["nuclei-unet"]
     params = SegmentParams(
         axes=axes, channel=channel, device=device, tta=tta, crf=refinement,
         track=TrackParams(divisions=divisions) if track else None, **size,
     )  # fmt: skip
-    mode: Mode = "resume" if resume else "restart" if restart else "new"
+    if volumes is not None:
+        segment_volumes(inputs, out, names, params, volumes, as_json=as_json)
+        return
+    checkpoint = load(names)
     is_single = len(inputs) == 1 and not is_pattern(inputs[0]) and mode == "new"
     files = plan(inputs, out)
     batch = _open(

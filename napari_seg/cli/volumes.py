@@ -10,42 +10,85 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from napari_seg.cli.output import emit_json, follow, note, say, time_left, warn
+from napari_seg.cli.output import (
+    EXIT_BAD_INPUT,
+    emit_json,
+    follow,
+    note,
+    say,
+    time_left,
+    warn,
+)
 from napari_seg.errors import NapariSegError
 
 if TYPE_CHECKING:
+    from napari_seg.data.run_manifest import Mode
     from napari_seg.inference.params import SegmentParams
     from napari_seg.inference.volumes import VolumeOptions, VolumeResult
     from napari_seg.types import Progress
 
 TIF, OME_ZARR = "tif", "ome-zarr"
-EXIT_BAD_INPUT = 2
 EXIT_STOPPED = 130
 _NOTE_SECONDS = 60.0
 """How often a log file is told how far the run is."""
 
 
-def chosen_format(name: str | None, out: Path) -> str:
-    """Return the format of the labels: as asked, or as ``--out`` is called.
+def is_for_volumes(
+    name: str | None, out: Path, csv: Path | None, classes: bool, track: bool
+) -> bool:
+    """Whether the labels become OME-Zarr: as asked, or as ``--out`` is called.
 
     Raises
     ------
     typer.BadParameter
+        If that does not go with the other options.
     """
-    if name is None:
-        return OME_ZARR if out.suffix.lower() == ".zarr" else TIF
-    if name not in (TIF, OME_ZARR):
+    if name not in (None, TIF, OME_ZARR):
         raise typer.BadParameter(
             f"{name!r} is not {TIF} or {OME_ZARR}.", param_hint="--format"
         )
-    return name
+    if name == TIF or (name is None and out.suffix.lower() != ".zarr"):
+        return False
+    for option, given in (("--csv", csv), ("--classes", classes), ("--track", track)):
+        if given:
+            raise typer.BadParameter(f"{option} goes with --format {TIF}.")
+    return True
 
 
-def parse_block(text: str | None) -> tuple[int, int, int] | None:
+def volume_options(
+    is_volume: bool,
+    workers: int,
+    scheduler: str | None,
+    block: str | None,
+    probabilities: Path | None,
+    mode: Mode,
+) -> VolumeOptions | None:
+    """Return how volumes are worked through, None for other images.
+
+    Raises
+    ------
+    typer.BadParameter
+        If an option of volumes is given for other images.
+    """
+    if not is_volume:
+        if workers or scheduler or block or probabilities:
+            raise typer.BadParameter(
+                "--workers, --scheduler, --block and --probabilities go with "
+                f"--format {OME_ZARR}."
+            )
+        return None
+    if workers and scheduler:
+        raise typer.BadParameter("--workers or --scheduler, not both.")
+    from napari_seg.inference.volumes import VolumeOptions
+
+    return VolumeOptions(workers, scheduler, _parse_block(block), probabilities, mode)
+
+
+def _parse_block(text: str | None) -> tuple[int, int, int] | None:
     """Read planes, rows and columns, as in ``128x1024x1024``."""
     if text is None:
         return None
-    parts = text.lower().replace(",", "x").split("x")
+    parts = text.lower().split("x")
     if len(parts) != 3 or not all(p.strip().isdigit() and int(p) for p in parts):
         raise typer.BadParameter(
             f"{text!r} is not planes, rows and columns such as 128x1024x1024.",

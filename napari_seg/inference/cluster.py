@@ -35,7 +35,33 @@ _GONE_S = 20.0
 """How long a scheduler may be silent."""
 
 
-def open_cluster(plan: VolumePlan, options: VolumeOptions) -> Cluster:
+class Connection:
+    """A client of dask, and the workers that were started for it.
+
+    Parameters
+    ----------
+    client : distributed.Client
+    threads : int
+        Of torch in a worker; 0 for as many as it was started with.
+    local : distributed.LocalCluster, optional
+        Closed in the end.
+    """
+
+    def __init__(self, client: Any, threads: int, local: Any = None) -> None:
+        self.client = client
+        self.threads = threads
+        self._local = local
+
+    def close(self) -> None:
+        """Let go, and end workers that were started here."""
+        # it may be gone already; CommClosedError is an OSError
+        with suppress(OSError, TimeoutError, RuntimeError):
+            self.client.close(timeout=5)
+        if self._local is not None:
+            self._local.close(timeout=10)
+
+
+def connect(options: VolumeOptions) -> Connection:
     """Connect to a scheduler, or start workers on this machine.
 
     Raises
@@ -60,7 +86,7 @@ def open_cluster(plan: VolumePlan, options: VolumeOptions) -> Cluster:
                 " ".join(str(error).split())[:200],
                 "Start it with `dask scheduler`, and check the address",
             ) from error
-        return Cluster(client, plan, options.threads)
+        return Connection(client, options.threads)
     count = options.workers
     threads = options.threads or max(1, (os.cpu_count() or 1) // count)
     local = distributed.LocalCluster(
@@ -72,7 +98,7 @@ def open_cluster(plan: VolumePlan, options: VolumeOptions) -> Cluster:
         silence_logs=40,
     )
     client = distributed.Client(local, set_as_default=False)
-    return Cluster(client, plan, threads, local)
+    return Connection(client, threads, local)
 
 
 class Cluster:
@@ -80,21 +106,14 @@ class Cluster:
 
     Parameters
     ----------
-    client : distributed.Client
+    connection : Connection
     plan : VolumePlan
-    threads : int
-        Of torch in a worker; 0 for as many as it was started with.
-    local : distributed.LocalCluster, optional
-        Closed in the end.
     """
 
-    def __init__(
-        self, client: Any, plan: VolumePlan, threads: int, local: Any = None
-    ) -> None:
-        self._client = client
+    def __init__(self, connection: Connection, plan: VolumePlan) -> None:
+        self._client = connection.client
         self._plan = plan
-        self._threads = threads
-        self._local = local
+        self._threads = connection.threads
         self._ended: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._tasks: dict[str, tuple[Any, Task]] = {}
         self._count = 0
@@ -220,14 +239,10 @@ class Cluster:
         )
 
     def close(self) -> None:
-        """Take back what is on its way, and end workers that were started here."""
-        # it may be gone already; CommClosedError is an OSError
+        """Take back what is on its way."""
         with suppress(OSError, TimeoutError, RuntimeError):
             self._client.cancel([future for future, _ in self._tasks.values()])
-            self._client.close(timeout=5)
         self._tasks.clear()
-        if self._local is not None:
-            self._local.close(timeout=10)
 
 
 # In a worker -----------------------------------------------------------------------

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from napari_seg.data import volume_store
 from napari_seg.data.volume_run import VolumeRun
 from napari_seg.data.volume_source import open_volume, path_of
-from napari_seg.errors import FormatError
+from napari_seg.errors import ClusterError, FormatError
 from napari_seg.imaging.axes import check_axes, spacing_by_axis
 from napari_seg.imaging.levels import Levels
 from napari_seg.inference.pyramid import CHUNK, labels_shape
@@ -67,6 +67,23 @@ class Source:
         image = Levels(found.arrays) if len(found.arrays) > 1 else found.arrays[0]
         params = replace(params, axes=axes, spacing=spacing)
         return cls(image, str(path), params, True)
+
+
+def check_shared(source: Source, checkpoint: Checkpoint, model: Model) -> None:
+    """Refuse workers what is only in this process.
+
+    Raises
+    ------
+    ClusterError
+    """
+    has_model = bool(_names(model, checkpoint))
+    if source.path and has_model:
+        return
+    what = "model" if source.path else "volume"
+    raise ClusterError(
+        f"Workers cannot open the {what}: it is only in this process",
+        remedy="Save it to a file that they can read, or use no workers",
+    )
 
 
 def iter_plan(

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_seg.errors import ClusterError
 from napari_seg.inference.block_queue import DECODE, MATCH, PREDICT, BlockQueue, Task
 from napari_seg.inference.block_worker import BlockWorker
 from napari_seg.inference.device import choose_device
@@ -18,10 +17,10 @@ from napari_seg.inference.seam_file import number_volume
 from napari_seg.types import Progress
 
 if TYPE_CHECKING:
+    from napari_seg.inference.cluster import Connection
     from napari_seg.inference.pool import Outcome, Pool
     from napari_seg.inference.volume_begin import Source
     from napari_seg.inference.volume_plan import VolumePlan
-    from napari_seg.inference.volumes import VolumeOptions
     from napari_seg.models.checkpoint import Checkpoint
 
 
@@ -33,7 +32,7 @@ class VolumeFlow:
         plan: VolumePlan,
         source: Source,
         checkpoint: Checkpoint,
-        options: VolumeOptions,
+        connection: Connection | None,
     ) -> None:
         self.plan = plan
         self.errors: list[str] = []
@@ -41,7 +40,7 @@ class VolumeFlow:
         self.failed = 0
         self._source = source
         self._checkpoint = checkpoint
-        self._options = options
+        self._connection = connection
         self._is_full = False
 
     def iter_all(self) -> Generator[Progress, None, None]:
@@ -57,17 +56,11 @@ class VolumeFlow:
             yield from self._iter_write(pool)
 
     def _open_pool(self) -> Pool:
-        plan, options = self.plan, self._options
-        if options.workers or options.scheduler:
-            from napari_seg.inference.cluster import open_cluster
+        plan = self.plan
+        if self._connection is not None:
+            from napari_seg.inference.cluster import Cluster
 
-            if not plan.path or not plan.model:
-                what = "volume" if not plan.path else "model"
-                raise ClusterError(
-                    f"Workers cannot open the {what}: it is only in this process",
-                    remedy="Save it to a file that they can read, or use no workers",
-                )
-            return open_cluster(plan, options)
+            return Cluster(self._connection, plan)
         image = None if self._source.is_file else self._source.image
         device = choose_device(plan.params.device)
         return Here(BlockWorker(plan, self._checkpoint, device, image))

@@ -283,6 +283,11 @@ def check_volume(
             "The dense CRF cannot be run over a volume block by block",
             remedy="Leave it out, or segment a part of the volume in memory",
         )
+    if params.track is not None:
+        raise ImageError(
+            "Objects of a volume in blocks are not linked over time",
+            remedy="Link the finished labels on the Correct tab",
+        )
     if options.probabilities is not None and checkpoint.card.finds_objects:
         raise ImageError(
             f"{checkpoint.card.name} finds objects one by one and has no probabilities",

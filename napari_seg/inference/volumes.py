@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Mapping
+from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -99,7 +100,7 @@ def iter_segment_volume(
     from napari_seg.inference.params import SegmentParams
     from napari_seg.inference.pyramid import labels_shape
     from napari_seg.inference.segment import load
-    from napari_seg.inference.volume_begin import Source, iter_plan
+    from napari_seg.inference.volume_begin import Source, check_shared, iter_plan
     from napari_seg.inference.volume_flow import VolumeFlow
     from napari_seg.inference.volume_setup import check_volume
 
@@ -110,9 +111,16 @@ def iter_segment_volume(
     params = params or SegmentParams()
     check_volume(checkpoint, params, options)
     source = Source.of(volume, params)
-    plan, survey = yield from iter_plan(source, out, checkpoint, model, options)
-    run = VolumeFlow(plan, source, checkpoint, options)
-    yield from run.iter_all()
+    with ExitStack() as stack:
+        connection = None
+        if options.workers or options.scheduler:
+            check_shared(source, checkpoint, model)
+            from napari_seg.inference.cluster import connect
+
+            connection = stack.enter_context(closing(connect(options)))
+        plan, survey = yield from iter_plan(source, out, checkpoint, model, options)
+        run = VolumeFlow(plan, source, checkpoint, connection)
+        yield from run.iter_all()
     provenance = _provenance(plan, survey, checkpoint, options)
     result = VolumeResult(
         out,
