@@ -78,7 +78,6 @@ def assign(pairs: Pairs, n_first: int, n_second: int) -> NDArray[np.intp]:
 
 
 def join_ends(
-    counts: Sequence[int],
     links: Sequence[Edge],
     gaps: dict[Edge, float],
     divisions: dict[Edge, float],
@@ -88,8 +87,6 @@ def join_ends(
 
     Parameters
     ----------
-    counts : sequence of int
-        Number of objects of each frame.
     links : sequence of (node, node)
         Links from frame to frame; a node is a frame and a row in it.
     gaps, divisions : dict of (node, node) to float
@@ -104,35 +101,58 @@ def join_ends(
     """
     if not gaps and not divisions:
         return list(links)
-    starts = np.cumsum([0, *counts])
-    coordinates = [
-        np.arange(low, high, dtype=float)[:, None] for low, high in pairwise(starts)
-    ]
-
-    def price(costs: dict[Edge, float]) -> Callable[[Any, Any], float]:
-        numbered = {
-            (int(starts[a[0]]) + a[1], int(starts[b[0]]) + b[1]): cost
-            for (a, b), cost in costs.items()
-        }
-
-        def of(u: Any, v: Any) -> float:
-            low, high = sorted((int(u[0]), int(v[0])))
-            return numbered.get((low, high), _IMPOSSIBLE)
-
-        return of
-
+    # Of a track only the nodes count at which something may be joined, and its ends.
+    spans = _spans(links, {node for edge in (*gaps, *divisions) for node in edge})
+    kept = sorted({node for span in spans for node in span})
+    numbers = {node: number for number, node in enumerate(kept)}
+    coordinates: list[list[list[float]]] = [[] for _ in range(kept[-1][0] + 1)]
+    places: dict[Node, Node] = {}
+    for node in kept:
+        places[node] = node[0], len(coordinates[node[0]])
+        coordinates[node[0]].append([float(numbers[node])])
+    known = [(places[a], places[b]) for span in spans for a, b in pairwise(span)]
     tracker = _tracker(
         # nothing new from frame to frame: that was decided with only two in memory
         "sqeuclidean",
         0.0,
-        gap_closing_metric=price(gaps),
+        gap_closing_metric=_price(gaps, numbers),
         gap_closing_cutoff=1.0 if gaps else False,
         gap_closing_max_frame_count=longest_gap + 1,
-        splitting_metric=price(divisions),
+        splitting_metric=_price(divisions, numbers),
         splitting_cutoff=1.0 if divisions else False,
     )
-    tree = tracker.predict(coordinates, connected_edges=list(links))
-    return [((a[0], a[1]), (b[0], b[1])) for a, b in tree.edges()]
+    columns = [np.array(rows, float).reshape(-1, 1) for rows in coordinates]
+    tree = tracker.predict(columns, connected_edges=known)
+    names = {place: node for node, place in places.items()}
+    new = {(names[tuple(a)], names[tuple(b)]) for a, b in tree.edges()}
+    return [*links, *sorted(new - {(names[a], names[b]) for a, b in known})]
+
+
+def _spans(links: Sequence[Edge], nodes: set[Node]) -> list[list[Node]]:
+    """Return the tracks of some nodes, each as its ends and those nodes, in time."""
+    after, before = dict(links), {later: earlier for earlier, later in links}
+    spans: dict[Node, set[Node]] = {}
+    for node in nodes:
+        first = last = node
+        while first in before:
+            first = before[first]
+        while last in after:
+            last = after[last]
+        spans.setdefault(first, {first, last}).add(node)
+    return [sorted(span) for span in spans.values()]
+
+
+def _price(
+    costs: dict[Edge, float], numbers: dict[Node, int]
+) -> Callable[[Any, Any], float]:
+    """Return the price of a pair of nodes, which are given by their numbers."""
+    numbered = {(numbers[a], numbers[b]): cost for (a, b), cost in costs.items()}
+
+    def price(u: Any, v: Any) -> float:
+        low, high = sorted((int(u[0]), int(v[0])))
+        return numbered.get((low, high), _IMPOSSIBLE)
+
+    return price
 
 
 def _tracker(

@@ -152,7 +152,6 @@ def iter_track(
         yield Progress(STAGE, t + 1, count + 1)
     edges = _edges(links)
     edges = join_ends(
-        [len(o.ids) for o in objects],
         edges,
         _gaps(objects, edges, scale, params),
         _divisions(objects, links, scale) if params.divisions else {},
