@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from napari_seg.cli.output import EXIT_BAD_INPUT, emit_json, follow, say, warn
-from napari_seg.errors import FormatError, NapariSegError
+from napari_seg.cli.output import EXIT_BAD_INPUT, emit_json, say
+from napari_seg.cli.segment import work
+from napari_seg.errors import FormatError
 
 if TYPE_CHECKING:
     from napari_seg.data.annotated import AnnotatedImage
@@ -38,7 +39,7 @@ def run(
 ) -> None:
     """Do to images what a recipe says: segment, refine, export."""
     from napari_seg.data.batch_plan import plan
-    from napari_seg.inference.batch_file import iter_segment_file
+    from napari_seg.inference.batch import Batch
     from napari_seg.inference.recipe import check_model, iter_recipe, read_recipe
     from napari_seg.inference.segment import load
 
@@ -46,25 +47,18 @@ def run(
     _check_export(known, out)
     checkpoint = load(known.model)
     check_model(known, checkpoint)
-    results: list[dict[str, Any]] = []
-    errors: list[dict[str, str]] = []
-    for file in plan(inputs, out):
-        path = file.path
-        try:
-            if file.problem is not None:
-                raise file.problem
-            params = replace(known.params, device=device, axes=_axes(known, path))
-            steps = partial(iter_recipe, known)
-            job = iter_segment_file(path, file.target, checkpoint, params, steps=steps)
-            done = follow(job, path.name).report
-        except (NapariSegError, OSError, MemoryError) as error:
-            text = str(error) or "not enough memory"
-            warn(text if str(path) in text else f"{path}: {text}")
-            errors.append({"input": str(path), "error": text})
-            continue
-        results.append(done)
-        if not as_json:
-            say(f"{done['output']}: {done['objects']} objects")
+    batch = Batch(
+        plan(inputs, out),
+        checkpoint,
+        replace(known.params, device=device),
+        steps=partial(iter_recipe, known),
+        axes_of=partial(_axes, known),
+    )
+    outcomes = work(batch, as_json)
+    results = [dict(outcome.report) for outcome in outcomes if outcome.report]
+    errors = [
+        {"input": str(o.file.path), "error": o.error} for o in outcomes if o.error
+    ]
     exported = _export(known, results, out)
     if as_json:
         report = {"recipe": str(recipe), "results": results, "errors": errors}

@@ -168,7 +168,7 @@ def segment(
     batch = _open(
         files, checkpoint, params, classes, None if is_single else out, csv, mode
     )
-    outcomes = _work(batch, as_json)
+    outcomes = work(batch, as_json)
     _report(checkpoint.card.name, outcomes, as_json, not is_single)
     unsaved = batch.end()
     if unsaved:
@@ -216,7 +216,7 @@ def _open(
     return batch
 
 
-def _work(batch: Batch, as_json: bool) -> list[Outcome]:
+def work(batch: Batch, as_json: bool) -> list[Outcome]:
     """Do all images; tell what became of each, and how long the rest will take."""
     outcomes: list[Outcome] = []
     total, told = len(batch.files), time.monotonic()

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Generator, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,10 +24,12 @@ from napari_seg.inference.batch_file import (
     read_result,
     unwritten,
 )
+from napari_seg.inference.segment import iter_segment
 
 if TYPE_CHECKING:
     from napari_seg.data.batch_table import BatchTables
     from napari_seg.data.run_manifest import RunManifest
+    from napari_seg.inference.batch_file import Steps
     from napari_seg.inference.params import SegmentParams
     from napari_seg.models.checkpoint import Checkpoint
     from napari_seg.types import Progress
@@ -80,6 +82,10 @@ class Batch:
     tables : BatchTables, optional
         For counts and measurements.
     resume : bool, optional
+    steps : callable, optional
+        Does one image, as `iter_segment` does.
+    axes_of : callable, optional
+        Takes the path of an image, and returns its axes instead of those of `params`.
     """
 
     def __init__(
@@ -92,6 +98,8 @@ class Batch:
         manifest: RunManifest | None = None,
         tables: BatchTables | None = None,
         resume: bool = False,
+        steps: Steps = iter_segment,
+        axes_of: Callable[[Path], str | None] | None = None,
     ) -> None:
         self.files = list(files)
         if resume and manifest is not None:
@@ -104,6 +112,8 @@ class Batch:
         self.finished = {f for f in self.files if resume and self._is_finished(f)}
         """Those that are not segmented again."""
         self._resume = resume
+        self._steps = steps
+        self._axes_of = axes_of
         self._unsaved = ""
 
     def begin(self, *, overwrite_tables: bool = False) -> None:
@@ -146,9 +156,12 @@ class Batch:
                 raise file.problem
             stamp = _look(file.path)
             started = time.perf_counter()
+            params = self.params
+            if self._axes_of is not None:
+                params = replace(params, axes=self._axes_of(file.path))
             result = yield from iter_segment_file(
-                file.path, file.target, self.checkpoint, self.params,
-                classes=self.classes,
+                file.path, file.target, self.checkpoint, params,
+                classes=self.classes, steps=self._steps,
             )  # fmt: skip
             self._measure(file, result, result.report["diameter_px"])
         except _FAILURES as error:
