@@ -14,6 +14,7 @@ import tempfile
 from pathlib import Path
 
 from docs import (
+    batch_pictures,
     correct_pictures,
     folder_pictures,
     network_pictures,
@@ -42,6 +43,7 @@ def main() -> None:
         shutil.copy(Path(folder) / "overlay.png", IMAGES / "overlay.png")
         correct_pictures.make(IMAGES)
         folder_pictures.make(IMAGES)
+        batch_pictures.make(IMAGES)
         train_pictures.make(IMAGES)
         refine_pictures.make(IMAGES)
         network_pictures.make(IMAGES)
