@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 CLIP = (-1.0, 5.0)
 """Normalised values outside are clipped: saturated debris must not swamp a net."""
 
+SAMPLES = 1_000_000
+"""Pixels of a large image that are looked at."""
+
 
 @dataclass(frozen=True)
 class Normalisation:
@@ -28,7 +31,7 @@ def intensity_range(
     image: ArrayLike,
     normalisation: Normalisation | None = None,
     *,
-    max_samples: int = 1_000_000,
+    max_samples: int = SAMPLES,
 ) -> tuple[float, float]:
     """Intensities at the two percentiles of an image.
 
@@ -57,6 +60,31 @@ def intensity_range(
         # A few bright spots on black: the percentiles meet although the image varies.
         low, high = values.min(), values.max()
     return float(low), float(high)
+
+
+def sampled(channels: Any, channel: int, planes: int = 16) -> NDArray[Any]:
+    """Return some planes of a channel on disk, read one by one.
+
+    Parameters
+    ----------
+    channels : array
+        Shape (C, [Z,] Y, X). Channels in memory are returned as they are.
+    channel : int
+    planes : int
+        How many are read of a stack, spread evenly. Of each as many rows and columns
+        are taken as `intensity_range` looks at.
+    """
+    if isinstance(channels, np.ndarray):
+        return np.asarray(channels[channel])
+    *leading, rows, columns = (int(n) for n in channels.shape[1:])
+    depth = leading[0] if leading else 1
+    count = min(planes, depth)
+    step = max(1, int(np.ceil((rows * columns * count / SAMPLES) ** 0.5)))
+    window = (slice(None, None, step),) * 2
+    if not leading:
+        return np.asarray(channels[(channel, *window)])
+    chosen = [(2 * i + 1) * depth // (2 * count) for i in range(count)]
+    return np.stack([np.asarray(channels[(channel, z, *window)]) for z in chosen])
 
 
 def rescale_intensity(

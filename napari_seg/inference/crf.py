@@ -12,7 +12,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from napari_seg.errors import ImageError, NapariSegError
-from napari_seg.imaging.normalise import intensity_range, rescale_intensity
+from napari_seg.imaging.normalise import (
+    intensity_range,
+    rescale_intensity,
+    sampled,
+)
 from napari_seg.refine.crf import (
     CrfParams,
     check_probabilities,
@@ -235,7 +239,7 @@ class CrfSolver:
                     core = (slice(None), *block.core)
                     found = found[(slice(None), *block.inner)]
                     if self.params.foreground_only:
-                        found = unfold(found, probabilities[core])
+                        found = unfold(found, np.asarray(probabilities[core]))
                     into = (c.start - o for c, o in zip(block.core, first, strict=True))
                     place = zip(into, found.shape[1:], strict=True)
                     result[(slice(None), *(slice(a, a + n) for a, n in place))] = found
@@ -250,7 +254,7 @@ class CrfSolver:
         blocks: list[CrfBlock],
     ) -> Answers:
         def arguments(block: CrfBlock) -> tuple[Any, ...]:
-            part = probabilities[(slice(None), *block.read)]
+            part = np.asarray(probabilities[(slice(None), *block.read)])
             part = fold(part) if self.params.foreground_only else part
             part = np.ascontiguousarray(part, np.float32)
             return read(block.read), part, block.start, kernels
@@ -293,7 +297,7 @@ def _shared_workers() -> Workers:
 
 def _normaliser(channels: Any) -> ReadBlock:
     """Return a reader that scales each channel by its own percentiles."""
-    ranges = [intensity_range(channel) for channel in channels]
+    ranges = [intensity_range(sampled(channels, c)) for c in range(channels.shape[0])]
 
     def read(window: tuple[slice, ...]) -> NDArray[np.float32]:
         block = np.asarray(channels[(slice(None), *window)])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -18,6 +18,8 @@ LEAST_SIGMA_PX = 0.3
 """Below, a kernel is narrower than a pixel: it does nothing, and the lattice has more
 points than its 16-bit coordinates can tell apart."""
 _SUM_TOLERANCE = 0.02
+CHECKED = 1 << 22
+"""Probabilities that are looked at together."""
 
 
 @dataclass(frozen=True)
@@ -141,7 +143,7 @@ DEFAULT_PRESET = "general"
 
 
 def spatial_image(image: Any, shape: tuple[int, ...]) -> Any:
-    """Return a view of an image with its channels first.
+    """Return a view of an image with its channels first; lazy ones stay lazy.
 
     Parameters
     ----------
@@ -153,19 +155,39 @@ def spatial_image(image: Any, shape: tuple[int, ...]) -> Any:
     Returns
     -------
     array, shape (C, *shape)
+        Sliced like NumPy, with one entry for each axis.
     """
     found = tuple(int(n) for n in image.shape)
+    is_lazy = not isinstance(image, np.ndarray)
     if found == shape:
-        return image[None]
+        return _ChannelsFirst(image, None) if is_lazy else image[None]
     if len(found) == len(shape) + 1 and found[1:] == shape:
         return image
     if len(found) == len(shape) + 1 and found[:-1] == shape:
-        return np.moveaxis(image, -1, 0)
+        return _ChannelsFirst(image, -1) if is_lazy else np.moveaxis(image, -1, 0)
     raise ImageError(
         "The image does not fit the probabilities",
         f"image {found}, probabilities of {shape}",
         "Give an image of the same size; a channel axis may be first or last",
     )
+
+
+class _ChannelsFirst:
+    """An image on disk with its channels first; zarr adds and moves no axes."""
+
+    def __init__(self, image: Any, axis: int | None) -> None:
+        self._image = image
+        self._axis = axis
+        full = tuple(int(n) for n in image.shape)
+        self.shape = (1, *full) if axis is None else (full[-1], *full[:-1])
+        self.dtype = np.dtype(image.dtype)
+
+    def __getitem__(self, index: tuple[Any, ...]) -> NDArray[Any]:
+        channel, *window = index
+        if self._axis is None:
+            return np.asarray(np.asarray(self._image[tuple(window)])[None][channel])
+        part = np.asarray(self._image[(*window, slice(None))])
+        return np.asarray(np.moveaxis(part, -1, 0)[channel])
 
 
 def check_probabilities(probabilities: Any) -> NDArray[np.floating]:
@@ -181,23 +203,25 @@ def check_probabilities(probabilities: Any) -> NDArray[np.floating]:
     ImageError
         If there are fewer than two classes, or values that are no probabilities.
     """
-    array: NDArray[np.floating] = np.asarray(probabilities)
-    if array.dtype.kind != "f" or array.ndim not in (3, 4):
+    array: Any = probabilities
+    if not (hasattr(array, "shape") and hasattr(array, "dtype")):
+        array = np.asarray(array)
+    if array.dtype.kind != "f" or len(array.shape) not in (3, 4):
         raise ImageError(
             "Probabilities must be floats of shape (K, Y, X) or (K, Z, Y, X)",
             f"{array.dtype} of shape {array.shape}",
             "Give one plane a class, background first",
         )
-    if array.shape[0] < 2 or array.size == 0:
+    if array.shape[0] < 2 or 0 in array.shape:
         raise ImageError(
             "A CRF needs pixels of at least two classes",
             f"shape {array.shape}",
             "Give background and foreground: np.stack([1 - p, p])",
         )
     # Row by row: the sums and comparisons of a large image would fill the memory.
-    step = max(1, (1 << 22) // max(1, array[:, :1].size))
+    step = max(1, CHECKED // max(1, math.prod(array.shape) // array.shape[1]))
     for start in range(0, array.shape[1], step):
-        part = array[:, start : start + step]
+        part = np.asarray(array[:, start : start + step])
         if not (part.min() >= 0 and part.max() <= 1 + _SUM_TOLERANCE):
             raise ImageError(
                 "Probabilities must lie between 0 and 1",
@@ -211,7 +235,7 @@ def check_probabilities(probabilities: Any) -> NDArray[np.floating]:
                 f"{total.min():.4g} to {total.max():.4g}",
                 "Is a class missing? Background comes first",
             )
-    return array
+    return cast("NDArray[np.floating]", array)
 
 
 def fold(probabilities: NDArray[np.floating]) -> NDArray[np.float32]:
