@@ -23,20 +23,27 @@ def weightmap(
     The loss adds the same border term, but balances classes over all images, and
     opens a gap between cells that touch; the Weights tab shows that.
     """
-    import numpy as np
+    from napari_seg.data.io import open_labels, write_image
+    from napari_seg.errors import NapariSegError
+    from napari_seg.imaging.weight_blocks import iter_border_weights
+    from napari_seg.imaging.weightmap import BorderWeights
+    from napari_seg.inference.room import make_room
 
-    from napari_seg.data.io import read_labels, write_image
-    from napari_seg.imaging.weightmap import border_weight_map
-
-    data = read_labels(labels)
-    ids = np.asarray(data.array)
-    if "T" in data.axes:
-        # frames are separate pictures: a cell has no neighbours in another one
-        time = data.axes.index("T")
-        frames = np.moveaxis(ids, time, 0)
-        maps = [border_weight_map(frame, w0=w0, sigma=sigma) for frame in frames]
-        weights = np.stack(maps, axis=time)
-    else:
-        weights = border_weight_map(ids, w0=w0, sigma=sigma)
+    data = open_labels(labels)
+    # frames are separate pictures: a cell has no neighbours in another one
+    spatial = [i for i, axis in enumerate(data.axes) if axis != "T"]
+    weights = make_room(tuple(int(n) for n in data.array.shape))
+    if weights is None:
+        raise NapariSegError(
+            "There is no room for the weights",
+            f"shape {tuple(data.array.shape)}, 4 bytes each",
+            "Free some disk space.",
+        )
+    low, high = float("inf"), 0.0
+    for box, found in iter_border_weights(
+        data.array, spatial, BorderWeights(w0, sigma)
+    ):
+        weights[box] = found
+        low, high = min(low, float(found.min())), max(high, float(found.max()))
     write_image(out, weights, data.axes, data.spacing)
-    say(f"{out}: weights {weights.min():.3f} to {weights.max():.3f}")
+    say(f"{out}: weights {low:.3f} to {high:.3f}")

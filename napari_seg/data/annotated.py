@@ -7,12 +7,12 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_seg.data.image_data import spacing_axes
+from napari_seg.data.image_data import lazy_array, spacing_axes
 from napari_seg.data.provenance import Provenance
 from napari_seg.errors import FormatError
 from napari_seg.imaging.axes import (
@@ -23,6 +23,8 @@ from napari_seg.imaging.axes import (
     spatial_axes,
     spatial_shape,
 )
+from napari_seg.imaging.objects import ids_in
+from napari_seg.imaging.slabs import slabs, whole
 
 PROPOSED = "proposed"
 EDITED = "edited"
@@ -46,7 +48,8 @@ class AnnotatedImage:
     name: str
     """What its files are called."""
     labels: NDArray[np.int32]
-    """Ids with the axes of the image without C; 0 is background."""
+    """Ids with the axes of the image without C; 0 is background. May be a dask array,
+    which is read plane by plane."""
     axes: str = "YX"
     """Axes of the image, or of the labels where there is no image."""
     image: Any = None
@@ -121,16 +124,18 @@ class AnnotatedImage:
     @cached_property
     def ids(self) -> tuple[int, ...]:
         """Ids of all objects, ascending."""
-        found = np.unique(self.labels)
-        return tuple(found[found > 0].tolist())
+        return tuple(ids_in(self.labels, whole(self.labels)))
 
     @cached_property
     def kept(self) -> NDArray[np.int32]:
         """The labels without the ignored objects."""
         if not self.ignored:
             return self.labels
-        hidden = np.isin(self.labels, list(self.ignored))
-        return np.where(hidden, np.int32(0), self.labels)
+        left_out = np.array(sorted(self.ignored), np.int32)
+        if isinstance(self.labels, np.ndarray):
+            return _without(self.labels, left_out)
+        lazy: Any = self.labels
+        return cast("NDArray[np.int32]", lazy.map_blocks(_without, left_out))
 
     def class_of(self, object_id: int) -> str:
         """Class of an object, ``object`` where nobody gave one."""
@@ -146,7 +151,7 @@ class AnnotatedImage:
             itself.
         """
         if len(self.label_axes) == 2:
-            yield self
+            yield replace(self, labels=np.asarray(self.labels))
             return
         for plane in iter_planes(self.label_axes, self.labels.shape):
             yield self._plane(plane)
@@ -165,13 +170,17 @@ class AnnotatedImage:
         return replace(
             self,
             name=self.name + suffix,
-            labels=self.labels[plane_selection(self.label_axes, plane)],
+            labels=np.asarray(self.labels[plane_selection(self.label_axes, plane)]),
             image=image,
             axes="".join(a for a in self.axes if a not in "TZ"),
             spacing=self.spacing[-2:] if self.spacing else None,
             group=self.key,
             provenance=origin,
         )
+
+
+def _without(labels: NDArray[np.int32], ids: NDArray[np.int32]) -> NDArray[np.int32]:
+    return np.where(np.isin(labels, ids), np.int32(0), labels)
 
 
 def _as_ids(labels: NDArray[Any], name: str) -> NDArray[np.int32]:
@@ -182,7 +191,12 @@ def _as_ids(labels: NDArray[Any], name: str) -> NDArray[np.int32]:
             f"dtype {labels.dtype}",
             "Masks hold one id per pixel, 0 is background.",
         )
-    low, high = (int(labels.min()), int(labels.max())) if labels.size else (0, 0)
+    low = high = 0
+    if not isinstance(labels, np.ndarray):
+        labels = lazy_array(labels)
+    for part in slabs(labels, whole(labels)):
+        piece = np.asarray(labels[part])
+        low, high = min(low, int(piece.min())), max(high, int(piece.max()))
     if low < 0 or high > np.iinfo(np.int32).max:
         raise FormatError(
             f"the masks of {name} hold no ids",

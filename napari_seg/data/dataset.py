@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 import shutil
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +36,7 @@ from napari_seg.data.io import (
     write_picture,
 )
 from napari_seg.errors import DatasetError, FormatError
+from napari_seg.imaging.weight_blocks import iter_border_weights
 
 if TYPE_CHECKING:
     from napari_seg.data.annotated import AnnotatedImage
@@ -192,11 +193,25 @@ def _correct(item: AnnotatedImage) -> tuple[int, ...] | None:
 
 def _weigh(item: AnnotatedImage, weights: BorderWeights) -> NDArray[np.float32]:
     """Weights of each frame by itself: a cell has no neighbours in another one."""
+    if not isinstance(item.labels, np.ndarray):
+        spatial = [i for i, axis in enumerate(item.label_axes) if axis != "T"]
+        return _weigh_blocks(item.labels, spatial, weights)
     if "T" not in item.label_axes:
         return weights.weigh(item.labels)
     time = item.label_axes.index("T")
     frames = np.moveaxis(item.labels, time, 0)
     return np.stack([weights.weigh(frame) for frame in frames], axis=time)
+
+
+def _weigh_blocks(
+    labels: Any, spatial: Sequence[int], weights: BorderWeights
+) -> NDArray[np.float32]:
+    """Weigh labels on disk, into a file that goes when it is no longer needed."""
+    with tempfile.TemporaryFile() as file:
+        room = np.memmap(file, np.float32, "w+", shape=labels.shape)
+    for box, found in iter_border_weights(labels, spatial, weights):
+        room[box] = found
+    return room
 
 
 def _move_in(

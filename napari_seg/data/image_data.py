@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,3 +70,12 @@ def unit_in_um(unit: str) -> float | None:
 def spacing_axes(axes: str) -> str:
     """Return the letters of `axes` that have a voxel size: Z, Y and X."""
     return "".join(letter for letter in axes if letter in "ZYX")
+
+
+def lazy_array(array: Any) -> Any:
+    """Return an array on disk as dask knows it; arrays in memory are themselves."""
+    if hasattr(array, "transpose"):
+        return array
+    import dask.array as da  # slow to import, and seldom needed
+
+    return da.from_array(array, getattr(array, "chunks", None) or "auto")

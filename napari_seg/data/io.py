@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_seg.data.bioimages import READERS, read_bioimage
-from napari_seg.data.image_data import ImageData
+from napari_seg.data.image_data import ImageData, lazy_array
 from napari_seg.data.limits import check_size
 from napari_seg.data.tiff import LAZY_BYTES, read_tiff, write_tiff
 from napari_seg.errors import FormatError, ImageError, LabelsError
@@ -112,6 +112,37 @@ def read_labels(path: str | os.PathLike[str]) -> ImageData:
     return data._replace(array=_as_ids(array, Path(path).name))
 
 
+def open_labels(path: str | os.PathLike[str]) -> ImageData:
+    """Open instance labels as `read_labels` does, but leave large ones on disk.
+
+    Parameters
+    ----------
+    path : path-like
+        As for `read_image`; one id per pixel, 0 is background.
+
+    Returns
+    -------
+    ImageData
+        ``(labels, axes, spacing)`` with int32 labels, a dask array where the file is
+        large or a Zarr folder.
+    """
+    data = read_image(path)
+    if isinstance(data.array, np.ndarray) and not isinstance(data.array, np.memmap):
+        return read_labels(path)
+    if "C" in data.axes or data.array.dtype.kind == "f":
+        return read_labels(path)  # which says what is wrong, or rounds
+    import dask.array as da
+
+    array = data.array
+    if isinstance(array, np.ndarray):
+        leading = (1,) * (array.ndim - 2)
+        array = da.from_array(array, (*leading, *array.shape[-2:]))
+    limits = [_limits(plane) for plane in _planes(array)]
+    low, high = min(a for a, _ in limits), max(b for _, b in limits)
+    _check_ids(array.dtype, low, high, Path(path).name)
+    return data._replace(array=array.astype(np.int32))
+
+
 def write_labels(
     path: str | os.PathLike[str],
     labels: Array | da.Array,
@@ -180,7 +211,7 @@ def _write(
     if spacing is not None:
         sizes = dict(zip((a for a in axes if a in "ZYX"), spacing, strict=True))
         spacing = tuple(sizes[letter] for letter in "ZYX" if letter in axes)
-    ordered = array.transpose(places)
+    ordered = lazy_array(array).transpose(places)
     limits = [_limits(plane) for plane in _planes(ordered)]
     low = min((low for low, _ in limits), default=0.0)
     high = max((high for _, high in limits), default=0.0)

@@ -45,7 +45,7 @@ def write_cellpose(items: Iterable[AnnotatedImage], out: Path) -> None:
 
 
 def _content(item: AnnotatedImage, filename: str) -> dict[str, Any]:
-    ids, dense = np.unique(np.append(item.kept, 0), return_inverse=True)
+    ids, dense = np.unique(np.append(np.asarray(item.kept), 0), return_inverse=True)
     kind = np.uint16 if len(ids) <= 2**16 else np.uint32
     masks = dense[:-1].reshape(item.labels.shape).astype(kind)
     count = len(ids) - 1

@@ -11,7 +11,7 @@ import numpy as np
 
 from napari_seg.data.annotated import STATES, AnnotatedImage
 from napari_seg.data.formats.files import Names, new_folder
-from napari_seg.data.image_data import ImageData, spacing_axes
+from napari_seg.data.image_data import ImageData, lazy_array, spacing_axes
 from napari_seg.data.io import read_image, read_labels
 from napari_seg.data.limits import inside, library
 from napari_seg.errors import FormatError
@@ -69,7 +69,7 @@ def _write_one(item: AnnotatedImage, target: Path, version: str) -> None:
     order = [item.axes.index(a) for a in "TCZYX" if a in item.axes]
     axes = "".join(item.axes[i] for i in order)
     write = partial(_write_array, item, group, fmt)
-    write(writer.write_image, np.asarray(item.image).transpose(order), axes)
+    write(writer.write_image, lazy_array(item.image).transpose(order), axes)
     order = [item.label_axes.index(a) for a in "TZYX" if a in item.label_axes]
     write(
         writer.write_labels,

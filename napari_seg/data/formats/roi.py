@@ -70,7 +70,7 @@ def _rois(item: AnnotatedImage) -> Iterator[Any]:
         suffix = f"_t{plane.t:04d}" * ("T" in axes) + f"_z{plane.z:04d}" * ("Z" in axes)
         place = {"t": plane.t} if "T" in axes else {}
         place |= {"z": plane.z} if "Z" in axes else {}
-        for piece in pieces(labels[plane_selection(axes, plane)]):
+        for piece in pieces(np.asarray(labels[plane_selection(axes, plane)])):
             yield _roi(piece, f"id_{piece.object_id}{suffix}", place)
 
 

@@ -61,6 +61,7 @@ def measured(item: AnnotatedImage) -> Iterator[dict[str, Any]]:
 
 def _rows(item: AnnotatedImage, labels: Any, image: Any) -> Iterator[dict[str, Any]]:
     # measured with dense ids: a table as long as the largest id could not be kept
+    labels = np.asarray(labels)
     ids, dense = np.unique(np.append(labels, 0), return_inverse=True)
     dense = dense[:-1].reshape(labels.shape)
     properties = ["label", "area", "equivalent_diameter_area", "centroid", "bbox"]

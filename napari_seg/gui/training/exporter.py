@@ -34,6 +34,8 @@ from napari_seg.gui.recipes import EXPORT_KEY
 from napari_seg.gui.training.data import TrainingData
 from napari_seg.gui.training.marks import checked_part, correct_ids
 from napari_seg.gui.training.settings import Counts
+from napari_seg.imaging import slabs
+from napari_seg.imaging.objects import ids_in
 from napari_seg.training.sources import ArraySource
 from napari_seg.types import Progress
 
@@ -283,9 +285,10 @@ def _images(part: ExportPart) -> Iterator[AnnotatedImage]:
     from napari_seg.inference.ranking import uncertainties
 
     source = part.source
-    labels = np.array(source.labels)
-    ids = np.unique(labels)
-    ids = ids[ids > 0]
+    labels: Any = source.labels
+    if isinstance(labels, np.ndarray):
+        labels = np.array(labels)  # what is on disk is read as it is written
+    ids = ids_in(labels, slabs.whole(labels))
     states = {int(i): VERIFIED if i in part.verified else part.state for i in ids}
     only_verified = part.counts is Counts.OBJECTS
     whole = AnnotatedImage(
