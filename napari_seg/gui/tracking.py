@@ -23,6 +23,7 @@ from napari_seg.types import Progress
 _KEY = "track"
 _SHARES = {STAGE: (0.0, 0.8), "rename": (0.8, 0.2)}
 """Where a stage begins on the bar, and how much of it it is."""
+_TURN_S = 0.05
 
 
 class TrackController:
@@ -143,11 +144,22 @@ class TrackController:
         if not film.is_unchanged():
             self._end("Nothing was linked: the labels were changed. Link them again.")
             return
-        layers = self._viewer.layers
-        layers.append(linked.labels)
-        if linked.ways is not None:
+        # Making a labels layer's visuals, drawing it and drawing tracks each hold up
+        # the window for a moment; all at once would be felt.
+        linked.labels.visible = False
+        for turn, step in enumerate((self._add, self._swap, self._add_ways)):
+            delay_s = turn * _TURN_S
+            self._jobs.later(f"show {turn}", delay_s, partial(step, film, linked))
+
+    def _add(self, film: Film, linked: Linked) -> None:
+        self._viewer.layers.append(linked.labels)
+
+    def _swap(self, film: Film, linked: Linked) -> None:
+        linked.labels.visible, film.layer.visible = True, False
+
+    def _add_ways(self, film: Film, linked: Linked) -> None:
+        if linked.ways is not None and linked.labels in self._viewer.layers:
             add_unselected(self._viewer, linked.ways)
-        film.layer.visible = False
         self._end(said(linked))
 
     def _end(self, text: str) -> None:

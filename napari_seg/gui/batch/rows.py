@@ -52,12 +52,24 @@ class BatchList:
 
     def count(self, state: RowState) -> int:
         """Return how many images are in a state."""
-        return Counter(row.state for row in self.rows.values())[state]
+        return self._counts[state]
 
     @property
     def left(self) -> int:
         """How many images are still to be done, failed ones among them."""
         return len(self.rows) - self.count(RowState.DONE)
+
+    def __post_init__(self) -> None:
+        """Count once: a folder may have ten thousand images."""
+        self._counts = Counter(row.state for row in self.rows.values())
+
+    def put(self, row: BatchRow) -> None:
+        """Add an image, or replace what is known of it."""
+        old = self.rows.get(row.name)
+        if old is not None:
+            self._counts[old.state] -= 1
+        self._counts[row.state] += 1
+        self.rows[row.name] = row
 
     def begin(self, name: str) -> BatchRow | None:
         """Take note that an image is being done."""
@@ -73,9 +85,8 @@ class BatchList:
             known = {"state": RowState.DONE, "objects": outcome.report["objects"]}
         file = outcome.file
         # one that is gone since the run was begun is not in the folder any more
-        self.rows.setdefault(
-            key_of(file), BatchRow(key_of(file), file.path, file.target)
-        )
+        if key_of(file) not in self.rows:
+            self.put(BatchRow(key_of(file), file.path, file.target))
         return self._set(key_of(file), **known)
 
     def halt(self) -> list[BatchRow]:
@@ -86,13 +97,13 @@ class BatchList:
 
     def forget(self) -> None:
         """Begin anew: nothing is known of any image."""
-        for name, row in self.rows.items():
-            self.rows[name] = BatchRow(name, row.path, row.target)
+        for row in list(self.rows.values()):
+            self.put(BatchRow(row.name, row.path, row.target))
 
     def _set(self, name: str, **known: object) -> BatchRow | None:
         if name not in self.rows:
             return None
-        self.rows[name] = replace(self.rows[name], **known)  # type: ignore[arg-type]
+        self.put(replace(self.rows[name], **known))  # type: ignore[arg-type]
         return self.rows[name]
 
 
@@ -112,7 +123,7 @@ def list_batch(files: Iterable[PlannedFile], manifest: RunManifest | None) -> Ba
         elif file.problem is not None:
             row = replace(row, state=RowState.FAILED, error=str(file.problem))
         found.foreign += manifest is None and file.target.is_file()
-        found.rows[key] = row
+        found.put(row)
     return found
 
 
