@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import gc
+import os
 import tempfile
 import time
 import warnings
@@ -266,6 +267,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--chunks", type=int, nargs=3, default=CHUNKS)
     parser.add_argument("--edits", type=int, default=200)
     parser.add_argument("--volume", action="store_true", help="cut through planes")
+    parser.add_argument("--no-weights", action="store_true", help="hide the overlay")
     parser.add_argument("--screenshot", type=Path, help="of the window at the end")
     return parser.parse_args()
 
@@ -306,7 +308,8 @@ def main() -> None:
         opened = time.perf_counter() - began
         user = User(viewer, widget)
         widget.correct_panel.volume_requested.emit(options.volume)
-        widget.weights_panel.shown_requested.emit(True)
+        if not options.no_weights:
+            widget.weights_panel.shown_requested.emit(True)
         after_first = 0.0
         for number, spot in enumerate(rounds):
             work(user, spot)
@@ -328,6 +331,7 @@ def main() -> None:
         shape=shape,
         chunks=options.chunks,
         opened_s=opened,
+        load=os.getloadavg()[0],
         edits=user.edits - edits_first,
         growth_mb=growth,
         bars={"stroke to mask p95_ms": STROKE_BAR_MS, "growth_mb": GROWTH_BAR_MB},

@@ -236,3 +236,15 @@ def test_corrections_on_disk_are_not_called_unsaved(tmp_path):
         layer.data_setitem((np.array([2]), np.array([3])), 9)
     assert list(edits.unsaved()) == [viewer.layers[1]]
     edits.close()
+
+
+def test_new_labels_that_no_memory_holds_are_refused_in_plain_words(tmp_path):
+    bench = Bench(tmp_path)
+    image = da.zeros((2000, 400_096, 400_096), np.uint8, chunks=(1, 400_096, 400_096))
+    bench.viewer.add_image(image[:, :64, :64], name="small")
+    layer = bench.viewer.layers["small"]
+    layer._data = image  # shown, it would be read
+    bench.press("new_labels")
+    assert "Memory would not hold" in bench.said
+    assert len(bench.viewer.layers) == 1
+    bench.controller.close()

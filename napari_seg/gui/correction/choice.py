@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Image, Labels
 from psygnal import Signal
 
-from napari_seg.errors import ImageError, NapariSegError
+from napari_seg.errors import ImageError, LabelsError, NapariSegError
 from napari_seg.gui.correction.full import SUFFIX
 from napari_seg.gui.correction.target import (
     Target,
@@ -119,7 +121,8 @@ class LabelsChoice:
         Raises
         ------
         NapariSegError
-            If there is no image, or nobody can tell its axes.
+            If there is no image, nobody can tell its axes, or memory would not hold
+            its labels.
         """
         images = [x for x in self._watch.layers() if is_image(x)]
         if not images:
@@ -128,8 +131,7 @@ class LabelsChoice:
         image = active if is_image(active) else images[0]
         axes = default_axes(image)
         source = take_source(self._viewer, image, axes, Scope.IMAGE)
-        # Zeros that nobody has painted on take no memory.
-        view = labels_view(source, np.zeros(source.shape, np.int32))
+        view = labels_view(source, _zeros(source.shape))
         layer = Labels(view, name=f"{image.name} labels", **labels_kwargs(source))
         layer.metadata[METADATA_KEY] = {"image": image.name, "axes": axes}
         self._viewer.add_layer(layer)
@@ -175,3 +177,15 @@ class LabelsChoice:
         if self.layer not in labels:
             self.layer = labels[0] if labels else None
         self.changed.emit()
+
+
+def _zeros(shape: tuple[int, ...]) -> np.ndarray:
+    """Return empty labels; where nobody has painted they take no memory."""
+    try:
+        return np.zeros(shape, np.int32)
+    except (MemoryError, ValueError) as error:  # the latter for sizes beyond any
+        raise LabelsError(
+            "Memory would not hold these labels",
+            f"{4 * math.prod(shape) / 2**30:,.0f} GB",
+            "Make a Zarr array of the shape of the image, and add that as labels.",
+        ) from error

@@ -118,7 +118,7 @@ def make_grid(layer: Labels) -> Grid:
         raise LabelsError(
             "Multiscale labels cannot be weighed",
             f"layer {layer.name!r}",
-            "Open the full resolution as a layer of its own.",
+            "Choose their full resolution in the list of labels on the Correct tab.",
         )
     if 0 in layer.data.shape:
         raise LabelsError("The labels are empty", f"shape {layer.data.shape}")
