@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from napari_seg.inference.crf import dense_crf as dense_crf
     from napari_seg.inference.result import Segmentation as Segmentation
     from napari_seg.inference.segment import segment as segment
+    from napari_seg.inference.tracking import track as track
     from napari_seg.models.catalogue import list_models as list_models
     from napari_seg.models.checkpoint import load_model as load_model
     from napari_seg.models.registry import build_network as build_network
@@ -35,6 +36,7 @@ _HOMES = {
     "list_models": "napari_seg.models.catalogue",
     "load_model": "napari_seg.models.checkpoint",
     "segment": "napari_seg.inference.segment",
+    "track": "napari_seg.inference.tracking",
     "train": "napari_seg.training.trainer",
 }
 
@@ -50,6 +52,7 @@ __all__ = [
     "list_models",
     "load_model",
     "segment",
+    "track",
     "train",
 ]
 
