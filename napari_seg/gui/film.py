@@ -12,9 +12,11 @@ from napari.layers import Tracks as TracksLayer
 
 from napari_seg.errors import AxesError, LabelsError
 from napari_seg.gui.correction.history import steps_done
+from napari_seg.gui.correction.locks import LOCKED_KEY
 from napari_seg.gui.correction.target import labels_axes, repeated_axis
 from napari_seg.gui.layers import METADATA_KEY
 from napari_seg.gui.own_layers import OWN_KEY
+from napari_seg.gui.training.marks import PLANES_KEY
 from napari_seg.imaging.tracks import Tracks
 from napari_seg.inference.room import make_room
 from napari_seg.inference.tracking import (
@@ -24,6 +26,9 @@ from napari_seg.inference.tracking import (
     renamed_scores,
 )
 from napari_seg.types import Progress
+
+_KEPT = ("image", "offset", PLANES_KEY)
+"""Of the metadata of the labels, what holds for the linked ones as it is."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,7 +134,9 @@ def _labels_layer(
         data = np.lib.stride_tricks.as_strided(out, shape, strides, writeable=True)
     layer = Labels(data, name=f"{film.layer.name} linked", **_place(film.layer))
     known = film.layer.metadata.get(METADATA_KEY, {})
-    own = {key: known[key] for key in ("image", "offset") if key in known}
+    own = {key: known[key] for key in _KEPT if key in known}
+    # What somebody called correct in all frames still is.
+    own[LOCKED_KEY] = tracks.made_of(known.get(LOCKED_KEY, ()))
     letters = list(film.axes)
     if film.repeated is not None:
         letters.insert(film.repeated, "C")

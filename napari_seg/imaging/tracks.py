@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -62,6 +62,13 @@ class Tracks:
         rows = np.searchsorted(ids, frame[there])
         result[there] = numbers[rows]
         return result
+
+    def made_of(self, ids: Collection[int]) -> list[int]:
+        """Return the tracks all of whose objects had one of some ids before."""
+        others: set[int] = set()
+        for objects, numbers in zip(self.objects, self.numbers, strict=True):
+            others.update(numbers[~np.isin(objects.ids, list(ids))].tolist())
+        return sorted(set(range(1, self.count + 1)) - others)
 
     def rows(self) -> Iterator[tuple[int, int, int]]:
         """Yield track, frame and row of each object, sorted by track and time."""

@@ -16,10 +16,12 @@ from qtpy.QtCore import Qt
 
 from napari_seg.gui import film as film_module
 from napari_seg.gui.correction.choice import LabelsChoice
+from napari_seg.gui.correction.locks import LOCKED_KEY
 from napari_seg.gui.jobs import Jobs
 from napari_seg.gui.layers import METADATA_KEY
 from napari_seg.gui.panels.correct import CorrectPanel
 from napari_seg.gui.tracking import TrackController
+from napari_seg.gui.training.marks import correct_planes, toggle_plane
 from napari_seg.inference.tracking import TrackParams
 from napari_seg.state import Remembered
 
@@ -226,6 +228,17 @@ def test_probabilities_go_with_the_linked_labels(session: Session) -> None:
     assert own["provenance"]["model"] == "m"
     assert own["provenance"]["track"]["gap"] == 1
     assert made.scores == {20: 0.5, 18: 0.9}
+
+
+def test_objects_that_were_locked_in_all_frames_stay_locked(session: Session) -> None:
+    layer = session.viewer.add_labels(film(divides=False), name="cells")
+    locked = [20, 19, 18, 17, 50, 51, 52]
+    layer.metadata[METADATA_KEY] = {"axes": "TYX", LOCKED_KEY: locked}
+    toggle_plane(layer, (2,))
+    session.link()
+    linked = session.viewer.layers[1]
+    assert linked.metadata[METADATA_KEY][LOCKED_KEY] == [1]
+    assert correct_planes(linked) == {(2,)}
 
 
 @pytest.fixture
