@@ -173,11 +173,19 @@ class CrfSolver:
     engine: str = "auto"
     device: str = "auto"
     workers: Workers | None = None
+    threshold: float | None = None
+    """Foreground probability where objects end, see `fold`; None takes that of a
+    segmentation, or 0.5."""
 
     def __post_init__(self) -> None:
         """Check what can be checked without an image."""
         self.params.check()
         self.engine = choose_engine(self.engine)
+
+    @property
+    def middle(self) -> float:
+        """Foreground probability at which nothing is decided."""
+        return 0.5 if self.threshold is None else self.threshold
 
     def kernels(self, ndim: int, spacing: tuple[float, ...] | None) -> Kernels:
         """Return the kernels in pixels."""
@@ -239,7 +247,8 @@ class CrfSolver:
                     core = (slice(None), *block.core)
                     found = found[(slice(None), *block.inner)]
                     if self.params.foreground_only:
-                        found = unfold(found, np.asarray(probabilities[core]))
+                        given = np.asarray(probabilities[core])
+                        found = unfold(found, given, self.middle)
                     into = (c.start - o for c, o in zip(block.core, first, strict=True))
                     place = zip(into, found.shape[1:], strict=True)
                     result[(slice(None), *(slice(a, a + n) for a, n in place))] = found
@@ -255,7 +264,8 @@ class CrfSolver:
     ) -> Answers:
         def arguments(block: CrfBlock) -> tuple[Any, ...]:
             part = np.asarray(probabilities[(slice(None), *block.read)])
-            part = fold(part) if self.params.foreground_only else part
+            if self.params.foreground_only:
+                part = fold(part, self.middle)
             part = np.ascontiguousarray(part, np.float32)
             return read(block.read), part, block.start, kernels
 

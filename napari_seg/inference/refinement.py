@@ -100,7 +100,10 @@ def iter_refine_plane(
         )
     probabilities = segmentation.probabilities_of(plane)
     view = view_plane(segmentation.reader, plane, segmentation.zoom)
-    at_zoom = dataclasses.replace(solver, params=solver.params)
+    at_zoom = dataclasses.replace(solver)
+    if at_zoom.threshold is None:
+        made = segmentation.provenance.get("instances", {})
+        at_zoom.threshold = made.get("threshold")
     spacing = None
     if solver.params.unit == "px":
         at_zoom.params = solver.params.scaled(segmentation.zoom)

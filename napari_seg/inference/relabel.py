@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -108,6 +108,7 @@ def iter_relabel(
     )
     shape = (len(probabilities), *(r.stop - r.start for r in read))
     refined = np.empty(shape, np.float32)
+    solver = replace(solver, threshold=instances.threshold)
     yield from iter_refine_plane(segmentation, solver, place.plane, refined, read)
 
     def decode(part: NDArray[np.float32]) -> Labels:

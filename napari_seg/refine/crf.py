@@ -131,7 +131,7 @@ def _demand(name: str, value: Any, low: float, remedy: str) -> None:
 
 CRF_PRESETS: dict[str, CrfParams] = {
     "general": CrfParams(foreground_only=True),
-    "nuclei": CrfParams(1.0, 8.0, 0.05, 1.0, foreground_only=True),
+    "nuclei": CrfParams(1.0, 2.0, 0.05, 0.0, foreground_only=True),
     "histology": CrfParams(3.0, 8.0, 0.15, 1.0, foreground_only=True),
     "tissue": CrfParams(1.0, 2.0, 0.05, 1.0),
 }
@@ -238,14 +238,28 @@ def check_probabilities(probabilities: Any) -> NDArray[np.floating]:
     return cast("NDArray[np.floating]", array)
 
 
-def fold(probabilities: NDArray[np.floating]) -> NDArray[np.float32]:
-    """Return background and foreground of several classes."""
+def fold(
+    probabilities: NDArray[np.floating], threshold: float = 0.5
+) -> NDArray[np.float32]:
+    """Return background and foreground of several classes.
+
+    Parameters
+    ----------
+    probabilities : ndarray of float, shape (K, *spatial)
+        Background first.
+    threshold : float
+        Foreground probability from which on a pixel is taken for one of an object. It
+        becomes 0.5, where a CRF is undecided: otherwise it would decide for the
+        background in doubt, and small or faint objects would go.
+    """
     background = np.clip(probabilities[0], 0, 1).astype(np.float32, copy=False)
-    return np.stack([background, 1 - background])
+    return _moved(background, 1 - threshold)
 
 
 def unfold(
-    refined: NDArray[np.float32], original: NDArray[np.floating]
+    refined: NDArray[np.float32],
+    original: NDArray[np.floating],
+    threshold: float = 0.5,
 ) -> NDArray[np.float32]:
     """Return all classes, each with its old share of the new foreground.
 
@@ -255,11 +269,22 @@ def unfold(
         Background and foreground after the CRF.
     original : ndarray of float, shape (K, *spatial)
         All classes before it.
+    threshold : float
+        As `fold` had it.
     """
+    background, foreground = _moved(refined[0], threshold)
     total = np.maximum(original[1:].sum(axis=0), 1e-6)
     result = np.empty(original.shape, np.float32)
-    result[0] = refined[0]
-    result[1:] = original[1:] / total * refined[1]
+    result[0] = background
+    result[1:] = original[1:] / total * foreground
     # Where there was no foreground at all, nobody knows the shares.
-    result[1] += np.maximum(refined[1] - result[1:].sum(axis=0), 0)
+    result[1] += np.maximum(foreground - result[1:].sum(axis=0), 0)
     return result
+
+
+def _moved(background: NDArray[np.float32], middle: float) -> NDArray[np.float32]:
+    """Return background and foreground where background of `middle` becomes 0.5."""
+    if middle != 0.5:
+        mine, others = background * (1 - middle), (1 - background) * middle
+        background = np.asarray(mine / (mine + others), np.float32)
+    return np.stack([background, 1 - background])

@@ -40,6 +40,23 @@ def test_planes_are_refined_one_by_one(brightness: Checkpoint) -> None:
         np.testing.assert_allclose(refined.probabilities[:, z], expected, atol=1e-4)
 
 
+@pytest.mark.parametrize("threshold", [0.3, 0.5, 0.7])
+def test_no_object_goes_because_of_where_the_threshold_is(
+    brightness: Checkpoint, threshold: float
+) -> None:
+    flat = np.full((40, 40), 100.0)
+    flat[0, 0] = 200  # a range to normalise by
+    plain = segment(flat, brightness, axes="YX", diameter_px=12, threshold=threshold)
+    for more, is_object in ((0.05, True), (-0.05, False)):
+        kept = plain.network_probabilities
+        kept[1:] = 0
+        kept[1], kept[0] = threshold + more, 1 - threshold - more
+        refined = run(iter_refine(plain, CrfSolver(PARAMS)))
+        foreground = refined.probabilities[1:].sum(0)
+        assert np.all((foreground > threshold) == is_object)
+        assert np.all(np.abs(foreground - threshold) > 0.05)  # surer than before
+
+
 def test_segmenting_with_a_crf_derives_the_labels_anew(brightness: Checkpoint) -> None:
     image = stack()
     options = {"axes": "ZYX", "diameter_px": 12}

@@ -227,6 +227,22 @@ def test_borders_keep_their_share_of_the_foreground() -> None:
     np.testing.assert_allclose(found[1], share * two[1], atol=1e-4)
 
 
+@settings(max_examples=30, deadline=None)
+@given(st.floats(0.05, 0.95), st.integers(0, 2**31))
+def test_the_threshold_becomes_even_odds_and_comes_back(
+    threshold: float, seed: int
+) -> None:
+    shares = np.random.default_rng(seed).dirichlet(np.ones(3), (6, 7))
+    given = np.moveaxis(shares, -1, 0).astype(np.float32)
+    given[:, 0, 0] = 1 - threshold, threshold, 0
+    folded = fold(given, threshold)
+    assert folded[1, 0, 0] == pytest.approx(0.5, abs=1e-5)
+    np.testing.assert_allclose(folded.sum(0), 1, atol=1e-6)
+    sure = np.abs(given[1:].sum(0) - threshold) > 1e-4
+    assert np.array_equal((folded[1] > 0.5)[sure], (1 - given[0] > threshold)[sure])
+    np.testing.assert_allclose(unfold(folded, given, threshold), given, atol=1e-4)
+
+
 def test_foreground_out_of_nothing_is_still_counted() -> None:
     original = np.zeros((3, 1, 2), np.float32)
     original[0] = 1
