@@ -29,6 +29,7 @@ SPECS = (
             num_classes=150,
         ),
         aux_weight=0.2,  # section 4.2
+        rate=0.5,
         pretrainable=True,
     ),
     Architecture(
