@@ -60,8 +60,8 @@ class Architecture:
     aux_weight: float = 0.4
     """Weight of the loss of its auxiliary heads, if it has any."""
     rate: float = 1.0
-    """Its learning rate, relative to that of convolutions. A transformer that is trained
-    from scratch as fast as they are may soon say background everywhere."""
+    """Its learning rate, relative to that of convolutions. A transformer trained from
+    scratch as fast as they are may soon say background everywhere."""
     pretrainable: bool = False
     """Whether it takes ``pretrained=True``, for an encoder trained elsewhere."""
     kind: Literal["dense", "detector"] = "dense"
