@@ -81,7 +81,7 @@ def own_objects(
             if 0 < voxel < axis.size:
                 face = np.ascontiguousarray(grown[tuple(index)])
                 faces[f"{name}{side}"] = face
-                at_face[np.unique(face)] = True
+                at_face[face] = True
     return CellObjects(grown[inner], counts[kept], is_cut[kept], at_face[1:], faces)
 
 
@@ -103,9 +103,9 @@ def cut_ids(
     first = labels.ndim - len(sizes)
     for axis, (side, size) in enumerate(zip(part, sizes, strict=True), start=first):
         if side.start > 0:
-            found[np.unique(np.take(labels, 0, axis))] = True
+            found[np.take(labels, 0, axis)] = True
         if side.stop < size:
-            found[np.unique(np.take(labels, -1, axis))] = True
+            found[np.take(labels, -1, axis)] = True
     found[0] = False
     return found
 
