@@ -287,7 +287,7 @@ def scheduler_cost(options: argparse.Namespace) -> float:
             threads_per_worker=1,
             processes=False,
             memory_limit=0,
-            dashboard_address=None,
+            dashboard_address=":0",
             silence_logs=50,
         ) as local,
         distributed.Client(local, set_as_default=False) as client,
@@ -299,7 +299,8 @@ def scheduler_cost(options: argparse.Namespace) -> float:
         window = 2 * options.simulated
         client.gather([start(n) for n in range(window)])
         started = time.perf_counter()
-        pending = distributed.as_completed([start(n) for n in range(window)])
+        begun = [start(n) for n in range(window)]
+        pending = distributed.as_completed(begun, loop=client.loop)
         done = 0
         for _ in pending:
             done += 1

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from napari_seg.data.io import TIFF_SUFFIXES, read_image
 from napari_seg.data.tiff import read_tiff
 from napari_seg.data.zarr_folder import ZarrImage, open_zarr
-from napari_seg.errors import FormatError
+from napari_seg.errors import FormatError, ImageError
 
 _UNREADABLE = (OSError, ValueError, RuntimeError, KeyError, TypeError)
 """What codecs and file systems fail with."""
@@ -65,6 +65,28 @@ def path_of(array: Any) -> Path | None:
         if store is not None and getattr(value, "shape", None) == array.shape:
             return path_of(value)
     return None
+
+
+def find_volume(places: Sequence[Path], shape: Sequence[int]) -> Path:
+    """Return the first of some paths that holds an image of a shape.
+
+    Raises
+    ------
+    ImageError
+        If none does.
+    """
+    for path in places:
+        try:
+            found = open_volume(path)
+        except FormatError:
+            continue
+        if tuple(found.arrays[0].shape) == tuple(shape):
+            return path
+    raise ImageError(
+        "The image is not a file that can be read block by block",
+        ", ".join(str(p) for p in places) or "only in memory",
+        "Save it as Zarr or TIFF and open that",
+    )
 
 
 def read_region(

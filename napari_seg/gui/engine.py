@@ -28,6 +28,7 @@ from napari_seg.gui.training.data import Part
 from napari_seg.gui.training.monitor import Before
 from napari_seg.gui.training.unfinished import Unfinished, find_unfinished
 from napari_seg.imaging.axes import spatial_axes
+from napari_seg.inference.volumes import VolumeOptions
 from napari_seg.models.catalogue import ModelEntry, list_models
 from napari_seg.models.collection import (
     add_checkpoint,
@@ -238,6 +239,34 @@ class Engine:
         if torch is not None and torch.cuda.is_available():
             torch.cuda.empty_cache()
         yield Progress("release", 1, 1)
+
+    def iter_volume(
+        self,
+        places: Sequence[Path],
+        shape: tuple[int, ...],
+        request: SegmentRequest,
+        spacing: Any,
+        out: Path,
+        options: VolumeOptions,
+    ) -> Generator[Progress, None, tuple[Any, list[Any]]]:
+        """Segment a volume on disk into OME-Zarr labels.
+
+        Takes the first of some places that holds an image of that shape; returns a
+        `VolumeResult`, and the levels of the labels as dask arrays.
+        """
+        yield from _prepare_labels_layer()
+        yield from import_torch()
+        from dask import array as da
+
+        from napari_seg.data.volume_source import find_volume, open_volume
+        from napari_seg.inference.volumes import iter_segment_volume
+
+        path = find_volume(places, shape)
+        params = params_of(request, request.axes, None, spacing)
+        result = yield from iter_segment_volume(
+            path, out, request.model, params, options
+        )
+        return result, [da.from_zarr(level) for level in open_volume(out).arrays]
 
     def _iter_load(self, model: str) -> Generator[Progress, None, Any]:
         """Load a checkpoint, unless it is the one already loaded."""

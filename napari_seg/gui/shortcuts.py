@@ -67,6 +67,9 @@ CORRECTION: tuple[Shortcut, ...] = (
 )  # fmt: skip
 """The Correct panel's, in the order of the guide."""
 
+RUN_VOLUME = Shortcut("Ctrl+Alt+Shift+R", "Segment the volume on disk, block by block")
+STOP_VOLUME = Shortcut("Ctrl+Alt+Shift+X", "Stop the volume; finished blocks are kept")
+
 TRAIN = Shortcut("Ctrl+Alt+G", "Train a new model on what is ticked")
 PAUSE = Shortcut("Ctrl+Alt+H", "Let the training rest after its step, or go on")
 STOP = Shortcut("Ctrl+Alt+K", "End the training, score the model and keep it")
@@ -99,7 +102,8 @@ BATCH: tuple[Shortcut, ...] = (RUN_BATCH, PAUSE_BATCH, CANCEL_BATCH)
 """The Batch panel's, which work only while it is on screen."""
 
 ALL: tuple[Shortcut, ...] = (
-    RUN, CANCEL, ESTIMATE, REFINE, SAVE_RECIPE, BEFORE, IMPORT, WEIGHTS,
+    RUN, CANCEL, ESTIMATE, RUN_VOLUME, STOP_VOLUME, REFINE, SAVE_RECIPE, BEFORE, IMPORT,
+    WEIGHTS,
     *TRAINING, *FOLDER, *BATCH, *CORRECTION,
 )  # fmt: skip
 """napari's own keys, which these must not repeat, are checked by a test."""

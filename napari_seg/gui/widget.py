@@ -33,6 +33,7 @@ from napari_seg.gui.review.table import ReviewTable
 from napari_seg.gui.tracking import TrackController
 from napari_seg.gui.training.controller import TrainController
 from napari_seg.gui.training.exporter import ExportController
+from napari_seg.gui.volumes import VolumeController
 from napari_seg.gui.weights.controller import WeightsController
 from napari_seg.offload import Offload
 from napari_seg.state import JobState, Remembered
@@ -90,6 +91,9 @@ class SegmentationWidget(QWidget):
         self.recipes = RecipeController(
             napari_viewer, self.segment_panel.recipe, self.controller
         )
+        box, jobs = self.segment_panel.volume, JobPump(self).jobs
+        known = (napari_viewer, box, engine, self.controller, jobs)
+        self.volumes = VolumeController(*known)
         # Jobs of their own: a stroke must not wait for a network.
         self.corrector = CorrectController(
             napari_viewer,
@@ -128,6 +132,7 @@ class SegmentationWidget(QWidget):
             self.refiner,
             self.looker,
             self.recipes,
+            self.volumes,
             self.controller,
             self.corrector,
             self.exporter,
@@ -263,6 +268,7 @@ class SegmentationWidget(QWidget):
         has_moved = event.type() == QEvent.Type.ParentChange
         if has_moved and self.parent() is None and hasattr(self, "weigher"):
             self.controller.cancel()
+            self.volumes.stop()
             self.batcher.cancel()
             self.linker.stop()
             self.refiner.set_on(False)

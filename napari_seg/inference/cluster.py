@@ -94,7 +94,7 @@ def connect(options: VolumeOptions) -> Connection:
         threads_per_worker=1,
         processes=True,
         memory_limit=0,  # blocks are made to fit; pausing would only wait for ever
-        dashboard_address=None,
+        dashboard_address=":0",
         silence_logs=40,
     )
     client = distributed.Client(local, set_as_default=False)

@@ -44,5 +44,24 @@ def level_region(plan: VolumePlan, level: int, number: int) -> tuple[slice, ...]
     )
 
 
+def preview_steps(shape: Sequence[int], axes: str, most: int) -> tuple[int, ...]:
+    """Return which voxels a reduced copy of the labels has: every n-th of each axis.
+
+    Parameters
+    ----------
+    shape, axes : sequence of int, str
+        Of the labels.
+    most : int
+        Voxels of the copy.
+    """
+    steps = dict.fromkeys(axes, 1)
+    while np.prod([-(-n // steps[a]) for n, a in zip(shape, axes, strict=True)]) > most:
+        # Rows and columns first: a plane is what is looked at.
+        thick = "Z" in axes and 4 * steps["Z"] < steps["Y"]
+        for axis in "Z" if thick else "YX":
+            steps[axis] *= 2
+    return tuple(steps[axis] for axis in axes)
+
+
 def _parts(shape: Sequence[int], axes: str) -> list[int]:
     return [-(-n // _UNIT[a]) for n, a in zip(shape, axes, strict=True)]

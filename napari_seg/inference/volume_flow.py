@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_seg.data.volume_store import open_level
 from napari_seg.inference.block_queue import DECODE, MATCH, PREDICT, BlockQueue, Task
 from napari_seg.inference.block_worker import BlockWorker
 from napari_seg.inference.device import choose_device
 from napari_seg.inference.pool import FULL, Here
-from napari_seg.inference.pyramid import level_counts
+from napari_seg.inference.pyramid import labels_shape, level_counts, preview_steps
 from napari_seg.inference.seam_file import number_volume
-from napari_seg.types import Progress
+from napari_seg.types import Progress, Region
 
 if TYPE_CHECKING:
     from napari_seg.inference.cluster import Connection
@@ -33,6 +35,7 @@ class VolumeFlow:
         source: Source,
         checkpoint: Checkpoint,
         connection: Connection | None,
+        preview_px: int = 0,
     ) -> None:
         self.plan = plan
         self.errors: list[str] = []
@@ -41,6 +44,7 @@ class VolumeFlow:
         self._source = source
         self._checkpoint = checkpoint
         self._connection = connection
+        self._preview_px = preview_px
         self._is_full = False
 
     def iter_all(self) -> Generator[Progress, None, None]:
@@ -72,19 +76,27 @@ class VolumeFlow:
         queue = BlockQueue(plan.grid, done, predicts=not plan.finds_objects)
         stages = (DECODE,) if plan.finds_objects else (PREDICT, DECODE)
 
-        def progress() -> Progress:
+        def progress(shown: int | None = None) -> Progress:
             have = queue.done[DECODE]
             reached = have.sum() if plan.finds_objects else (
                 have.sum() + (have | queue.done[PREDICT]).sum()
             )  # fmt: skip
             text = f"{int(have.sum()):,} of {count:,} blocks".replace(",", "\u2009")
             message = f"{text}; {pool.message}" if pool.message else text
-            return Progress("blocks", int(reached), len(stages) * count, None, message)
+            region = None if shown is None else self._region(shown)
+            total = len(stages) * count
+            return Progress("blocks", int(reached), total, region, message)
 
+        if self._preview_px:
+            for block in np.flatnonzero(done[DECODE]):
+                yield progress(int(block))
         for outcome in self._iter_pool(pool, iter(queue.take, object())):
+            shown = None
             if outcome is not None:
                 self._note(queue, outcome)
-            yield progress()
+                if outcome.task.stage == DECODE and not outcome.error:
+                    shown = outcome.task.block if self._preview_px else None
+            yield progress(shown)
         if not self._is_full:
             for outcome in self._iter_pool(pool, iter(queue.left())):
                 if outcome is not None:
@@ -121,6 +133,24 @@ class VolumeFlow:
             if axis in self.plan.axes
         ]
         return ", ".join([f"T {cells[0][0]}"] * ("T" in self.plan.axes) + sides)
+
+    def _region(self, block: int) -> Region:
+        """Return every n-th voxel of a decoded block."""
+        plan, grid = self.plan, self.plan.grid
+        cells = grid.cells_of(block)
+        first, last = grid.core(cells[0]), grid.core(cells[-1])
+        box = [slice(a.start, b.stop) for a, b in zip(first, last, strict=True)]
+        shape = labels_shape(plan)
+        steps = preview_steps(shape, plan.label_axes, self._preview_px)
+        index = tuple(
+            slice(part, part + 1)
+            if isinstance(part, int)
+            else slice(-(-part.start // step) * step, part.stop, step)
+            for part, step in zip(
+                plan.index(cells[0][0], (box[0], box[1], box[2])), steps, strict=True
+            )
+        )
+        return Region(index, np.asarray(open_level(Path(plan.out))[index]))
 
     def _iter_write(self, pool: Pool) -> Generator[Progress, None, None]:
         """Write the final numbers, then level after level."""

@@ -43,6 +43,9 @@ class VolumeOptions:
     threads: int = 0
     """Of torch in each worker; 0 shares the processors among local workers, and takes
     what a worker of a cluster was started with."""
+    preview_px: int = 0
+    """Voxels of a reduced copy, whose parts are yielded as they are done; 0 for none.
+    Its voxels are every n-th of the labels, see `preview_steps`."""
     cell: tuple[int, int, int] | None = None
     """Planes, rows and columns of a cell; multiples of the chunks. Unlike the others
     it may move seams, where objects are larger than the halo."""
@@ -119,7 +122,7 @@ def iter_segment_volume(
 
             connection = stack.enter_context(closing(connect(options)))
         plan, survey = yield from iter_plan(source, out, checkpoint, model, options)
-        run = VolumeFlow(plan, source, checkpoint, connection)
+        run = VolumeFlow(plan, source, checkpoint, connection, options.preview_px)
         yield from run.iter_all()
     provenance = _provenance(plan, survey, checkpoint, options)
     result = VolumeResult(

@@ -39,7 +39,7 @@ def workers() -> Iterator[distributed.LocalCluster]:
         n_workers=4,
         threads_per_worker=1,
         memory_limit=0,
-        dashboard_address=None,
+        dashboard_address=":0",
         silence_logs=50,
     ) as made:
         yield made

@@ -20,6 +20,7 @@ from napari_seg.gui.panels.recipe_box import RecipeBox
 from napari_seg.gui.panels.refine_box import RefineBox
 from napari_seg.gui.panels.run_footer import RunFooter
 from napari_seg.gui.panels.size_field import SizeField
+from napari_seg.gui.panels.volume_box import VolumeBox
 from napari_seg.gui.panels.wheel_guard import WheelGuard
 from napari_seg.gui.shortcuts import ESTIMATE
 from napari_seg.state import (
@@ -72,6 +73,7 @@ class SegmentPanel(QWidget):
         WheelGuard(self.grid)
         WheelGuard(self.fold)
         WheelGuard(self.refine_fold)
+        WheelGuard(self.volume_fold)
 
     # What the user sees, from top to bottom.
 
@@ -104,6 +106,7 @@ class SegmentPanel(QWidget):
         self.refine = RefineBox()
         self.look = LookBox()
         self.recipe = RecipeBox()
+        self.volume = VolumeBox()
         self.footer = RunFooter()
 
     def _lay_out(self) -> None:
@@ -130,7 +133,9 @@ class SegmentPanel(QWidget):
         self.refine_fold = Fold("Refine", self.refine)
         self.look_fold = Fold("What the network looks at", self.look)
         self.recipe_fold = Fold("Recipe", self.recipe)
+        self.volume_fold = Fold("Large volume", self.volume)
         folds = [self.fold, self.refine_fold, self.look_fold, self.recipe_fold]
+        folds.append(self.volume_fold)
         parts = [self.hint, self.grid, *folds]
         column.addWidget(scrolled(parts), 1)
         column.addWidget(self.footer)
