@@ -133,8 +133,13 @@ class User:
         self.timed("weights, another plane", lambda: wait(self._is_weighed, 120))
 
     def _is_weighed(self) -> bool:
+        """Whether the weights of all that is seen are right."""
         view = self._weigher.view
-        return view is None or view.live.is_mended
+        if view is None:
+            return True
+        live = view.live
+        seen = live.tiles.touching(view.grid.view(self._viewer))
+        return not (live._patches or live._dirty[seen].any())
 
     def timed(self, what: str, act: Callable[[], object]) -> None:
         """Do something; note the time until the screen was told."""
@@ -266,6 +271,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--shape", type=int, nargs=3, default=SHAPE)
     parser.add_argument("--chunks", type=int, nargs=3, default=CHUNKS)
     parser.add_argument("--edits", type=int, default=200)
+    parser.add_argument("--seconds", type=float, default=np.inf, help="at most")
     parser.add_argument("--volume", action="store_true", help="cut through planes")
     parser.add_argument("--no-weights", action="store_true", help="hide the overlay")
     parser.add_argument("--screenshot", type=Path, help="of the window at the end")
@@ -311,7 +317,10 @@ def main() -> None:
         if not options.no_weights:
             widget.weights_panel.shown_requested.emit(True)
         after_first = 0.0
+        until = time.perf_counter() + options.seconds
         for number, spot in enumerate(rounds):
+            if time.perf_counter() > until:
+                break
             work(user, spot)
             if number == 1:
                 after_first, edits_first = memory_mb(), user.edits

@@ -17,6 +17,7 @@ from napari_seg.imaging.axes import (
     iter_planes,
     plane_selection,
 )
+from napari_seg.imaging.levels import Levels
 from napari_seg.imaging.object_table import (
     ObjectTable,
     best_overlaps,
@@ -297,6 +298,8 @@ def iter_flipped(
 
 
 def _mirrored(array: Any, axes: str, flip: str) -> Any:
+    if isinstance(array, Levels):
+        array = array.arrays[0]
     if not hasattr(array, "__array_function__"):  # zarr knows no negative steps
         import dask.array as da
 

@@ -16,6 +16,9 @@ from napari_seg.data.annotated import AnnotatedImage
 from napari_seg.data.formats.pairs import write_pairs
 from napari_seg.data.formats.registry import FORMATS
 from napari_seg.data.io import open_labels, read_labels
+from napari_seg.data.journal import Journal
+from napari_seg.data.journal_about import About
+from napari_seg.data.recovery import recover
 from napari_seg.errors import LabelsError
 from napari_seg.gui.training.exporter import ExportPart, Writing, iter_export
 from napari_seg.imaging import slabs, weight_tiles
@@ -179,3 +182,13 @@ def test_small_files_are_read_as_ever(tmp_path: Path):
     assert np.array_equal(
         open_labels(tmp_path / "l.tif").array, read_labels(tmp_path / "l.tif").array
     )
+
+
+def test_the_journal_of_labels_on_disk_is_written_slab_by_slab(tmp_path: Path):
+    labels = Guarded(cells())
+    journal = Journal(tmp_path / "j", About.of(labels, "cells"))
+    journal.begin(labels)
+    labels.data[3, 0:4, 0:4] = 5
+    journal.append((slice(3, 4), slice(0, 4), slice(0, 4)), labels)
+    journal.flush()
+    assert np.array_equal(recover(tmp_path / "j").labels, labels.data)

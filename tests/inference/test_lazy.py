@@ -163,9 +163,10 @@ def test_rank(brightness: Checkpoint, kind: Callable[..., Any]) -> None:
     assert rank_by_disagreement(labels, others, "ZYX").mean_score == 0
 
 
-def test_segment_mirrored(brightness: Checkpoint) -> None:
+@pytest.mark.parametrize("kind", [Guarded, lambda a: Levels([Guarded(a)])])
+def test_segment_mirrored(brightness: Checkpoint, kind: Callable[..., Any]) -> None:
     with dask.config.set({"array.chunk-size": "20KiB"}):
-        flips = run(iter_flipped(Guarded(spots()), brightness, flips=("Y",)))
+        flips = run(iter_flipped(kind(spots()), brightness, flips=("Y",)))
     assert flips[0].max() == 4
 
 
