@@ -208,3 +208,22 @@ def test_a_stopped_run_goes_on_only_if_it_is_the_same(
     with pytest.raises(FormatError, match="there already"):
         segmented(BALLS, out, brightness)
     segmented(BALLS, out, brightness, mode="restart")
+
+
+def test_with_very_many_chunks_those_of_a_cell_share_a_file(
+    brightness: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from napari_seg.data import volume_store
+
+    monkeypatch.setattr(volume_store, "MOST_FILES", 1)
+    monkeypatch.setattr("napari_seg.inference.volume_begin.CHUNK", SMALL_CHUNK)
+    out = tmp_path / "o.zarr"
+    labels, result = segmented(BALLS, out, brightness)
+    stored = zarr.open_array(out / "0", mode="r")
+    assert (stored.shards, stored.chunks) == ((16, 64, 64), (8, 32, 32))
+    assert not result.errors
+    expected, _ = segmented(BALLS, tmp_path / "p.zarr", brightness)
+    np.testing.assert_array_equal(labels, expected)
+
+
+SMALL_CHUNK = {"T": 1, "Z": 8, "Y": 32, "X": 32}
