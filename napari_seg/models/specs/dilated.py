@@ -89,7 +89,7 @@ SPECS = (
         authors="Wang et al.",
         year=2018,
         paper="arXiv:1702.08502",
-        good_at="large structures without the grid of plain dilation",
+        good_at="cells after a few minutes of training; no grid as of plain dilation",
         network="napari_seg.models.hdc:HDC",
         training_arguments={
             "rates": "1-2-5",
