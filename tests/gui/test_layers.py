@@ -5,6 +5,7 @@ from __future__ import annotations
 import dask.array as da
 import numpy as np
 import pytest
+import zarr
 from napari.components import ViewerModel
 from napari.layers import Labels
 
@@ -198,12 +199,17 @@ def test_pieces_are_drawn_right_however_the_axes_are_rolled(viewer, order, ndisp
     assert np.array_equal(patched, proposal.layer._slice.image.view)
 
 
-def test_repaint_falls_back_to_slicing_where_the_screen_has_a_copy(viewer):
-    layer = viewer.add_labels(da.zeros((32, 32), dtype=np.int32))
+def test_labels_on_disk_are_repainted_without_slicing_them(viewer):
+    data = zarr.zeros((32, 32), dtype=np.int32, chunks=(16, 16))
+    layer = viewer.add_labels(data)
     sliced = []
     layer.events.set_data.connect(lambda: sliced.append(True))
+    data[2:6, 3:7] = 5
     repaint(layer, (slice(0, 4), slice(0, 4)))
-    assert sliced == [True]
+    assert sliced == []
+    expected = np.zeros((32, 32), np.int32)
+    expected[2:4, 3:4] = 5  # only what lies in the box
+    assert np.array_equal(layer._slice.image.raw, expected)
 
 
 @pytest.mark.parametrize("axes", ["ZYX", "YXZ"])

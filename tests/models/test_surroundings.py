@@ -11,8 +11,8 @@ from napari_seg.models.blocks.context import (
     ASPP,
     BatchNorm,
     PyramidPooling,
-    enlarge,
     fcn_head,
+    resize,
 )
 from napari_seg.models.blocks.pyramid import Pyramid, set_dilation
 from napari_seg.models.deeplab_v3 import DeepLabV3
@@ -236,7 +236,7 @@ def test_the_same_weights_fit_another_stride(network):
 
 def test_enlarging_keeps_a_constant_and_the_corners():
     x = torch.rand(1, 1, 3, 4)
-    found = enlarge(x, (7, 9), align_corners=True)
+    found = resize(x, (7, 9), align_corners=True)
     torch.testing.assert_close(found[..., ::6, ::8], x[..., ::2, ::3])
     flat = torch.ones(1, 1, 2, 2)
-    torch.testing.assert_close(enlarge(flat, (5, 3)), torch.ones(1, 1, 5, 3))
+    torch.testing.assert_close(resize(flat, (5, 3)), torch.ones(1, 1, 5, 3))
