@@ -5,13 +5,20 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import napari
 import numpy as np
 from qtpy.QtCore import QEvent, QObject, QPoint, QPointF, Qt, QTimer
 from qtpy.QtGui import QMouseEvent
 from qtpy.QtWidgets import QApplication
+
+from napari_seg.gui.widget import SegmentationWidget
+from napari_seg.state import Remembered
 
 if TYPE_CHECKING:
     from napari.layers import Layer
@@ -24,6 +31,19 @@ os.environ.setdefault("NAPARI_SEG_AUTOSAVE", _JOURNALS.name)
 BEAT_MS = 5
 LONG_MS = 50
 """A longer stall is felt."""
+
+
+@contextmanager
+def docked_panel() -> Iterator[tuple[napari.Viewer, SegmentationWidget]]:
+    """Open a viewer with the panel docked, which remembers nothing of other days."""
+    warnings.filterwarnings("ignore", "System theme detection", UserWarning)
+    viewer = napari.Viewer(show=True)
+    with tempfile.TemporaryDirectory() as folder:
+        remembered = Remembered(Path(folder) / "settings.json")
+        widget = SegmentationWidget(viewer, remembered=remembered)
+        viewer.window.add_dock_widget(widget, name="napari-seg")
+        yield viewer, widget
+        viewer.close()
 
 
 class Heartbeat(QObject):

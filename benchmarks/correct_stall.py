@@ -17,26 +17,24 @@ frame takes hangs on what else the machine does, so compare with napari's brush.
 from __future__ import annotations
 
 import argparse
-import tempfile
 import time
-import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import napari
 import numpy as np
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 
-from benchmarks._window import Pointer, idle, measure, wait
+from benchmarks._window import Pointer, docked_panel, idle, measure, wait
 from napari_seg.gui.correction.tools import Tool
-from napari_seg.gui.widget import SegmentationWidget
-from napari_seg.state import Remembered
 
 if TYPE_CHECKING:
+    import napari
     from napari.layers import Labels
     from numpy.typing import NDArray
+
+    from napari_seg.gui.widget import SegmentationWidget
 
 P99_BAR_MS = 50
 MAX_BAR_MS = 150
@@ -199,13 +197,8 @@ def main() -> None:
     parser.add_argument("--objects", type=int, default=20)
     parser.add_argument("--screenshot", type=Path, help="of the window at the end")
     args = parser.parse_args()
-    warnings.filterwarnings("ignore", "System theme detection", UserWarning)
-    viewer = napari.Viewer(show=True)
     image, objects = volume(tuple(args.shape))
-    with tempfile.TemporaryDirectory() as folder:
-        remembered = Remembered(Path(folder) / "settings.json")
-        widget = SegmentationWidget(viewer, remembered=remembered)
-        viewer.window.add_dock_widget(widget, name="napari-seg")
+    with docked_panel() as (viewer, widget):
         viewer.add_image(image, name="cells")
         labels = viewer.add_labels(np.zeros(image.shape, np.int32), name="labels")
         viewer.dims.set_point(0, image.shape[0] // 2)
@@ -218,7 +211,6 @@ def main() -> None:
         rows = run_all(user, objects[: args.objects])
         if args.screenshot:
             viewer.screenshot(str(args.screenshot), canvas_only=False, flash=False)
-        viewer.close()
     # Not at the top: it imports torch, which is no part of correcting.
     from benchmarks._table import report
 

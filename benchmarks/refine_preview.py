@@ -10,20 +10,18 @@ Each turn has other settings, as a hand at the slider has. Needs a display::
 from __future__ import annotations
 
 import argparse
-import tempfile
 import time
-import warnings
 from dataclasses import replace
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-import napari
 import numpy as np
 
-from benchmarks._window import idle, measure, wait
+from benchmarks._window import docked_panel, idle, measure, wait
 from benchmarks.stall import mirrored_nuclei
-from napari_seg.gui.widget import SegmentationWidget
 from napari_seg.refine.crf import CRF_PRESETS
-from napari_seg.state import Remembered
+
+if TYPE_CHECKING:
+    from napari_seg.gui.widget import SegmentationWidget
 
 BAR_MS = 300
 STALL_BAR_MS = 50
@@ -60,12 +58,7 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=30)
     parser.add_argument("--model", default="nuclei-unet")
     options = parser.parse_args()
-    warnings.filterwarnings("ignore", "System theme detection", UserWarning)
-    viewer = napari.Viewer(show=True)
-    with tempfile.TemporaryDirectory() as folder:
-        remembered = Remembered(Path(folder) / "settings.json")
-        widget = SegmentationWidget(viewer, remembered=remembered)
-        viewer.window.add_dock_widget(widget, name="napari-seg")
+    with docked_panel() as (viewer, widget):
         widget.segment_panel.model_requested.emit(options.model)
         viewer.add_image(mirrored_nuclei(options.size), name="nuclei")
         idle(2)
@@ -78,7 +71,6 @@ def main() -> None:
         took: list[float] = []
         stalls = measure(lambda: took.extend(turns(widget, options.turns)))
         widget.refiner.set_on(False)
-        viewer.close()
     from benchmarks._table import report
 
     median, p95 = (round(float(np.percentile(took, q))) for q in (50, 95))

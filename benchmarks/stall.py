@@ -13,22 +13,19 @@ replaces the labels; and a threshold that moves.
 from __future__ import annotations
 
 import argparse
-import tempfile
-import warnings
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import napari
 import numpy as np
 
-from benchmarks._window import idle, measure, wait
+from benchmarks._window import docked_panel, idle, measure, wait
 from napari_seg.gui.sample_data import nuclei
-from napari_seg.gui.widget import SegmentationWidget
-from napari_seg.state import JobState, Remembered
+from napari_seg.state import JobState
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from napari_seg.gui.widget import SegmentationWidget
 
 P99_BAR_MS = 50
 MAX_BAR_MS = 200
@@ -75,17 +72,11 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=2048)
     parser.add_argument("--model", default="nuclei-unet")
     args = parser.parse_args()
-    warnings.filterwarnings("ignore", "System theme detection", UserWarning)
-    viewer = napari.Viewer(show=True)
-    with tempfile.TemporaryDirectory() as folder:
-        remembered = Remembered(Path(folder) / "settings.json")
-        widget = SegmentationWidget(viewer, remembered=remembered)
-        viewer.window.add_dock_widget(widget, name="napari-seg")
+    with docked_panel() as (viewer, widget):
         widget.segment_panel.model_requested.emit(args.model)
         idle(2)
         viewer.add_image(mirrored_nuclei(args.size), name="nuclei")
         rows = run_all(widget)
-        viewer.close()
     # Not at the top: it imports torch, and how that is done is measured here.
     from benchmarks._table import report
 

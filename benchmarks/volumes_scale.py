@@ -78,7 +78,7 @@ def tiled(image: np.ndarray, shape: tuple[int, int, int], path: Path) -> Path:
     return path
 
 
-def stand_in(path: Path) -> Path:
+def stand_in(path: Path, name: str = "stand-in") -> Path:
     """Write a U-Net of two channels that passes grey values on: bright is inside."""
     arguments = {"channels": [2, 2], "padding": "same"}
     network = build_network("unet", in_channels=1, num_classes=3, **arguments)
@@ -91,7 +91,7 @@ def stand_in(path: Path) -> Path:
         weight[1, 0] = 20
         bias[1], bias[2] = -10, -30
     classes = ("background", "interior", "border")
-    card = Card("stand-in", "unet", arguments, 1, classes, object_diameter_px=16)
+    card = Card(name, "unet", arguments, 1, classes, object_diameter_px=16)
     return save_checkpoint(path, network, card)
 
 
