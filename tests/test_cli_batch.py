@@ -15,12 +15,16 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
+from torch import nn
 
 from napari_seg.cli.output import time_left
 from napari_seg.data import io, run_manifest
 from napari_seg.inference import batch
+from napari_seg.inference.batch import run_about
 from napari_seg.inference.params import SegmentParams
 from napari_seg.inference.recipe import Recipe, write_recipe
+from napari_seg.models.card import Card
+from napari_seg.models.checkpoint import Checkpoint
 
 Run = Callable[..., Any]
 KILLED_WHILE_WRITING = """
@@ -341,3 +345,18 @@ def test_time_left_is_told_in_a_log(
     assert lines[0] == "1 of 5: x/a"
     assert lines[4].startswith("5 of 5, about ")
     assert lines[4].endswith("left: y/d")
+
+
+def test_a_window_and_the_command_line_mean_the_same_run() -> None:
+    known = Checkpoint(
+        nn.Identity(), Card("a", "unet", {}, 1, ("b", "i"), threshold=0.4)
+    )
+    card = known.card
+    said = SegmentParams(threshold=0.4, seed_threshold=card.seed_threshold)
+    assert run_about(known, said, classes=False) == run_about(
+        known, SegmentParams(), classes=False
+    )
+    other = SegmentParams(threshold=0.5)
+    assert run_about(known, other, classes=False) != run_about(
+        known, SegmentParams(), classes=False
+    )

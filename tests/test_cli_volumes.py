@@ -99,3 +99,22 @@ def test_without_distributed_the_install_line_is_shown(
     assert done.code == 2
     assert 'pip install "napari-seg[cluster]"' in done.err
     assert not (tmp_path / "o.zarr.run").exists()
+
+
+@pytest.mark.parametrize("mode", [(), ("--restart",)])
+def test_neither_the_image_nor_a_folder_of_somebody_is_ever_replaced(
+    run: Run, model: Path, tmp_path: Path, mode: tuple[str, ...]
+) -> None:
+    image, data = tmp_path / "lab" / "v.zarr", tmp_path / "data"
+    array = zarr.create_array(image, shape=(3, 40, 40), dtype="u2", fill_value=7)
+    array[...] = 9
+    data.mkdir()
+    (data / "thesis.txt").write_text("years of work")
+    given = ("segment", image, "--model", model, *PX, "--format", "ome-zarr", *mode)
+    places = [("--out", image), ("--out", image.parent)]
+    kept = "--out", tmp_path / "o.zarr", "--probabilities"
+    places += [(*kept, data), (*kept, tmp_path / "o.zarr"), (*kept, image)]
+    for place in places:
+        assert run(*given, *place).code == 2, place
+        assert (np.asarray(zarr.open_array(image, mode="r")[...]) == 9).all()
+        assert (data / "thesis.txt").read_text() == "years of work"

@@ -147,6 +147,8 @@ class _Boxes(Sequence["Box"]):
         return math.prod(self._grid)
 
     def __getitem__(self, number: Any) -> Any:
+        if not 0 <= number < len(self):
+            raise IndexError(number)
         place = np.unravel_index(number, self._grid)
         return tuple(
             slice(int(edges[i]), int(edges[i + 1]))

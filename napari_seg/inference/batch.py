@@ -59,6 +59,9 @@ def run_about(
 ) -> dict[str, Any]:
     """Return what makes the labels of a run what they are, as JSON can hold it."""
     known = {k: v for k, v in asdict(params).items() if k not in _NOT_COMPARED}
+    for name in ("threshold", "seed_threshold"):
+        if known[name] is None:  # a window says it in so many words
+            known[name] = getattr(checkpoint.card, name)
     return {
         "model": checkpoint.card.name,
         "sha256": checkpoint.sha256,

@@ -147,10 +147,12 @@ class Cluster:
         """Send a task."""
         self._count += 1
         key = f"{task.stage.replace(' ', '-')}-{task.block}-{self._count}"
-        where = {}
+        where: dict[str, Any] = {}
         if self._bad:
             # None of those that said they cannot.
-            where = {"workers": [w for w in self._workers if w not in self._bad]}
+            good = [w for w in self._workers if w not in self._bad]
+            # One that takes the place of a dead worker has another address.
+            where = {"workers": good, "allow_other_workers": True} if good else {}
         try:
             future = self._client.submit(
                 do_remote,

@@ -109,6 +109,7 @@ def iter_plan(
         )
     is_new = not (run.exists and options.mode == "resume")
     if is_new:
+        _check_places(source, out, options)
         survey = yield from iter_survey(
             reader, checkpoint, source.params, options, Path(source.path).name
         )
@@ -128,6 +129,35 @@ def iter_plan(
         run.begin(about, asdict(survey))
         _create(plan, source, checkpoint)
     return plan, asdict(survey)
+
+
+def _check_places(source: Source, out: Path, options: VolumeOptions) -> None:
+    """Refuse to replace the image, or a folder that is none of ours."""
+    kept = options.probabilities
+    targets = [path.absolute().resolve() for path in (out, kept) if path is not None]
+    image = Path(source.path).resolve() if source.path else None
+    for target in targets:
+        if image is not None and (target == image or target in image.parents):
+            raise FormatError(
+                f"{target} holds the image itself", remedy="Choose another folder."
+            )
+        if target.exists() and not (target / "zarr.json").is_file():
+            raise FormatError(
+                f"{target} is no Zarr image and is not replaced",
+                remedy="Choose another folder, e.g. one that is not there yet.",
+            )
+    if len(set(targets)) < len(targets):
+        raise FormatError(
+            "labels and probabilities would be in one folder",
+            str(out),
+            "Choose another folder for the probabilities.",
+        )
+    if options.mode == "new" and kept is not None and kept.exists():
+        raise FormatError(
+            f"{kept} is there already",
+            remedy="Choose another folder for the probabilities, or replace it with "
+            "--restart.",
+        )
 
 
 def _about(

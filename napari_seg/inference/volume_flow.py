@@ -72,7 +72,9 @@ class VolumeFlow:
     def _iter_blocks(self, pool: Pool) -> Generator[Progress, None, None]:
         plan, run, count = self.plan, self.plan.run, self.plan.grid.count
         done = {stage: run.done(stage, count) for stage in (PREDICT, DECODE, MATCH)}
-        is_changed = not done[MATCH].all()
+        if not done[MATCH].all():
+            # Before the first new pair: a kill must not leave numbers that are old.
+            run.forget("write")
         queue = BlockQueue(plan.grid, done, predicts=not plan.finds_objects)
         stages = (DECODE,) if plan.finds_objects else (PREDICT, DECODE)
 
@@ -102,8 +104,6 @@ class VolumeFlow:
                 if outcome is not None:
                     self._note(queue, outcome)
         self.failed = int((~queue.done[DECODE]).sum())
-        if is_changed:
-            run.forget("write")
 
     def _note(self, queue: BlockQueue, outcome: Outcome) -> None:
         task = outcome.task
@@ -167,8 +167,12 @@ class VolumeFlow:
                 if outcome is not None:
                     done += 1
                     if outcome.error:
-                        self.errors.append(f"{outcome.task.stage}: {outcome.error}")
+                        self._is_full |= outcome.kind == FULL
+                        where = f"{outcome.task.stage} {outcome.task.block}"
+                        self.errors.append(f"{where}: {outcome.error}")
                 yield Progress("write", done, total)
+            if self._is_full:
+                return
 
     def _iter_pool(self, pool: Pool, tasks: Iterator[Any]) -> Iterator[Outcome | None]:
         """Keep the pool filled; yields outcomes, and None while nothing ends."""

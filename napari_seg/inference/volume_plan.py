@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_seg.data.volume_run import VolumeRun
-from napari_seg.imaging.axes import axis_size, spatial_shape
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
     from napari_seg.imaging.instances import InstanceParams
     from napari_seg.inference.grid import Grid, Index
     from napari_seg.inference.params import SegmentParams
-    from napari_seg.inference.reader import ImageReader
 
 Ranges = tuple[tuple[tuple[float, float], ...], ...]
 _STRIDE = 8192
@@ -88,11 +86,3 @@ class VolumePlan:
     def first_id(self, cell: Index, largest: int) -> int:
         """Return where the ids of a cell begin as long as they are not joined."""
         return (self.grid.cell_number(cell) * _STRIDE) % (largest // 2)
-
-
-def labels_shape(reader: ImageReader) -> tuple[int, ...]:
-    """Return the shape of the labels in the order T, Z, Y, X."""
-    axes = reader.axes
-    shape = spatial_shape(axes, reader.image.shape)
-    kept = axes.replace("C", "")
-    return tuple(axis_size(kept, shape, a) for a in "TZYX" if a in axes)

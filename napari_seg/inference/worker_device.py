@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from napari_seg.inference.volume_plan import VolumePlan
     from napari_seg.models.checkpoint import Checkpoint
 
-_claims: list[FileLock] = []
+_claims: list[tuple[FileLock, Device]] = []
 """Held until the process ends, however it ends."""
 
 
@@ -72,14 +72,18 @@ def claim_device(request: str) -> Device:
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if request not in ("auto", "cuda") or not count:
         return choose_device(request)
+    if _claims:
+        return _claims[0][1]  # an earlier run of this process took it
     for number in range(count):
         lock = FileLock(_lock_file(number))
         try:
             lock.acquire(timeout=0)
         except Timeout:
             continue
-        _claims.append(lock)
-        return Device(f"cuda:{number}", f"CUDA: {torch.cuda.get_device_name(number)}")
+        name = f"CUDA: {torch.cuda.get_device_name(number)}"
+        device = Device(f"cuda:{number}", name)
+        _claims.append((lock, device))
+        return device
     raise DeviceError(
         f"All {count} graphics cards of {socket.gethostname()} have a worker",
         remedy="Start one worker for each card",

@@ -222,6 +222,27 @@ def test_a_cancelled_run_goes_on_in_the_next_session(
     assert again.panel.states() == "done done done done"
 
 
+def test_it_goes_on_as_it_was_begun_whatever_the_window_shows_now(
+    begin: Callable[[], Session], folder: Path
+) -> None:
+    session = begin()
+    session.choose(folder)
+    session.segmenter.settings.diameter_px = 18.0
+    session.segmenter.settings.threshold = 0.6
+    session.panel.on_row = lambda row: (
+        session.panel.cancel_requested.emit() if row.state is RowState.DONE else None
+    )
+    session.run()
+    session.close()
+    again = begin()
+    again.panel.shown.emit()
+    again.wait()
+    again.segmenter.settings.diameter_px = None  # as a window opens
+    assert again.segmenter.settings.threshold == 0.5
+    again.run()
+    assert again.panel.states() == "done done done done"
+
+
 def test_a_paused_run_rests(session: Session, folder: Path) -> None:
     session.choose(folder)
     session.panel.on_row = lambda row: session.panel.pause_requested.emit()

@@ -399,6 +399,25 @@ def test_another_data_set_is_not_overwritten_by_predictions(tmp_path):
     last.close()
 
 
+def test_what_could_not_be_written_at_once_is_never_called_saved(tmp_path, monkeypatch):
+    source = ImageFolder(make_folder(tmp_path / "cells"))
+    opened, labels = source.open("c1"), np.ones((64, 96), np.int32)
+    jobs, saved, failed, then = Jobs(), [], [], []
+    saver = Saver(jobs, lambda *one: saved.append(one), failed.append)
+
+    def refuse(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("napari_seg.data.io.write_tiff", refuse)
+    saving = Saving(opened, labels, None, Work(labels))
+    saver.save(source, saving, lambda: then.append(True))
+    assert not saver.save_now()  # whoever of the two comes first
+    pump_until(jobs, lambda: not jobs.is_busy)
+    assert (saved, then) == ([], [])
+    assert failed
+    jobs.close()
+
+
 def test_labels_written_at_once_are_not_written_over_by_older_ones(tmp_path):
     written, done, jobs = [], [], Jobs()
     saver = Saver(jobs, lambda *_: None, lambda error: None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,17 +14,18 @@ from napari_seg.data.batch_table import BatchTables
 from napari_seg.data.image_data import ImageData
 from napari_seg.data.io import read_image, read_labels
 from napari_seg.data.run_manifest import Mode, RunManifest
-from napari_seg.errors import NapariSegError
+from napari_seg.errors import FormatError, NapariSegError
 from napari_seg.gui.batch.rows import BatchList, BatchRow, list_batch
 from napari_seg.gui.engine import import_torch
 from napari_seg.gui.folder.prepared import Limits, limits_of
 from napari_seg.gui.folder.thumbnails import Thumbnail, draw
 from napari_seg.imaging.axes import spatial_axes
+from napari_seg.inference.params import SegmentParams
 from napari_seg.types import Progress
 
 if TYPE_CHECKING:
     from napari_seg.inference.batch import Outcome
-    from napari_seg.inference.params import SegmentParams
+    from napari_seg.models.card import Card
 
 TABLE = "objects.csv"
 _CHEAP_BYTES = 8 * 2**20
@@ -106,17 +107,25 @@ def iter_batch(order: Order) -> Generator[Progress, None, str]:
 
     checkpoint, out = load_model(order.model), Path(order.place.out)
     yield Progress("load", 2, 2)
+    params = order.params
+    if order.mode == "resume":
+        params = as_begun(params, checkpoint.card, RunManifest.find(out))
     batch = Batch(
         order.place.plan(),
         checkpoint,
-        order.params,
+        params,
         manifest=RunManifest.open(
-            out, run_about(checkpoint, order.params, classes=False), order.mode
+            out, run_about(checkpoint, params, classes=False), order.mode
         ),
         tables=BatchTables(out / TABLE) if order.measures else None,
         resume=order.mode == "resume",
     )
-    batch.begin(overwrite_tables=order.mode != "new")
+    try:
+        batch.begin(overwrite_tables=order.mode != "new")
+    except OSError as error:
+        raise FormatError(
+            "the run cannot be begun", str(error), "Choose another folder for it."
+        ) from error
     total = len(batch.files)
     for number, file in enumerate(batch.files):
         if file not in batch.finished:
@@ -124,6 +133,31 @@ def iter_batch(order: Order) -> Generator[Progress, None, str]:
         outcome = yield from batch.iter_file(file)
         yield FileEnded("file", number + 1, total, outcome=outcome)
     return batch.end()
+
+
+def as_begun(
+    params: SegmentParams, card: Card, manifest: RunManifest | None
+) -> SegmentParams:
+    """Return parameters with what the window has forgotten of a run, as it was begun.
+
+    On another day sizes and thresholds are the usual ones again, and the channel is
+    that of the image at hand. What somebody has set since stays, and is refused.
+    """
+    known = {} if manifest is None else manifest.about.get("parameters", {})
+    usual: dict[str, Any] = {
+        "channel": params.channel,
+        "diameter_px": None,
+        "diameter_um": None,
+        "threshold": card.threshold,
+        "seed_threshold": card.seed_threshold,
+        "min_size_px": SegmentParams().min_size_px,
+    }
+    forgotten = [
+        name
+        for name, plain in usual.items()
+        if name in known and getattr(params, name) in (plain, None)
+    ]
+    return replace(params, **{name: known[name] for name in forgotten})
 
 
 def iter_pictures(rows: Sequence[BatchRow]) -> Generator[Progress, None, None]:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,7 @@ class _Opened:
     levels: list[Any]
     watch: LabelsWatch
     boxes: list[Box] = field(default_factory=list)
+    lock: Lock = field(default_factory=Lock)
 
 
 class FullResolution:
@@ -141,7 +143,10 @@ class FullResolution:
 
     def _end(self, each: _Opened) -> None:
         each.watch.close()
-        run(_iter_write(each, float("inf")))
+        try:
+            run(_iter_write(each, float("inf")))
+        except (OSError, ValueError) as error:
+            self._on_error(error)
 
 
 def _iter_write(each: _Opened, seconds: float) -> Generator[Progress, None, None]:
@@ -149,9 +154,11 @@ def _iter_write(each: _Opened, seconds: float) -> Generator[Progress, None, None
     until = time.perf_counter() + seconds
     while each.boxes and time.perf_counter() < until:
         yield Progress("levels", 0, len(each.boxes))
-        # Written before it is given up: what fails is tried again.
-        renew_levels(each.levels, each.boxes[0])
-        del each.boxes[0]
+        with each.lock:  # at closing the window writes what the thread is at, too
+            if each.boxes:
+                # Written before it is given up: what fails is tried again.
+                renew_levels(each.levels, each.boxes[0])
+                del each.boxes[0]
 
 
 def renew_levels(levels: Sequence[Any], box: Box) -> None:

@@ -111,16 +111,24 @@ class _Order:
     folder: ImageFolder
     saving: Saving
     is_over: bool = False
+    error: Exception | None = None
+    """Why they could not be written."""
     lock: Lock = field(default_factory=Lock)
 
     def write(self) -> FolderImage | None:
         """Write them, after whoever is at it; None if that is done or needless."""
         with self.lock:
             if self.is_over:
+                if self.error is not None:
+                    raise self.error  # it is not on disk, whoever asks
                 return None
             # Even if it fails: who comes later has newer labels.
             self.is_over = True
-            return write(self.folder, self.saving)
+            try:
+                return write(self.folder, self.saving)
+            except Exception as error:
+                self.error = error
+                raise
 
 
 def write(folder: ImageFolder, saving: Saving) -> FolderImage | None:
