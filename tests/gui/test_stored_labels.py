@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import dask.array as da
@@ -10,11 +11,15 @@ import numpy as np
 import pytest
 import zarr
 from napari.components import ViewerModel
+from napari.layers import Labels
 from test_correct_controller import Bench
 
+from napari_seg.gui.correction.free_ids import FreeIds
 from napari_seg.gui.correction.tools import Tool
+from napari_seg.gui.jobs import Jobs
 from napari_seg.gui.unsaved import UnsavedEdits
 from napari_seg.imaging import stored
+from napari_seg.imaging.stored import StoredLabels
 
 SHAPE = (200, 1024, 1024)
 MOST_READ = 2**22
@@ -248,3 +253,27 @@ def test_new_labels_that_no_memory_holds_are_refused_in_plain_words(tmp_path):
     assert "Memory would not hold" in bench.said
     assert len(bench.viewer.layers) == 1
     bench.controller.close()
+
+
+def test_an_id_that_comes_back_by_undo_during_the_look_is_known(tmp_path):
+    array = zarr.create_array(
+        tmp_path / "l.zarr", shape=(32, 32), chunks=(16, 16), dtype="u4"
+    )
+    array[2:6, 2:6] = 50
+    labels, layer = StoredLabels(array), Labels(np.zeros((32, 32), np.uint32))
+    watched = FreeIds(
+        SimpleNamespace(labels=labels, layer=layer),
+        Jobs(),
+        lambda _: None,
+        lambda _: None,
+        lambda _: None,
+    )
+    rows, columns = np.mgrid[2:6, 2:6].reshape(2, -1)
+    array[2:6, 2:6] = 1
+    atom = (rows, columns), np.full(16, 50, np.uint32), 1
+    layer.events.paint(value=[atom])
+    list(labels.iter_look())
+    array[2:6, 2:6] = 50  # Ctrl+Z, of which nobody tells
+    assert labels.highest() == 50
+    assert list(labels.where((slice(0, 32), slice(0, 32)), [50]))
+    watched.close()

@@ -89,9 +89,12 @@ class FreeIds:
         for atom in event.value:
             box = atom_box(atom, labels.shape)
             if box is not None:
+                # Those before come back with Ctrl+Z, which napari does not tell.
+                old = getattr(atom, "old_values", None)
                 new = getattr(atom, "new_value", None)
-                ids = present_ids(np.atleast_1d(atom[2] if new is None else new))
-                labels.note(box, ids)
+                both = atom[1] if old is None else old, atom[2] if new is None else new
+                ids = {i for part in both for i in present_ids(np.atleast_1d(part))}
+                labels.note(box, sorted(ids))
 
 
 def _look(labels: Any) -> Generator[Progress, None, tuple[int, float]]:

@@ -17,7 +17,7 @@ from napari_seg.data.folder import (
     changed_ids,
 )
 from napari_seg.data.provenance import Provenance
-from napari_seg.errors import NapariSegError
+from napari_seg.errors import DatasetError, NapariSegError
 from napari_seg.gui.folder.ahead import Prediction
 from napari_seg.gui.jobs import Job, JobGenerator, Jobs
 from napari_seg.types import Progress
@@ -111,24 +111,25 @@ class _Order:
     folder: ImageFolder
     saving: Saving
     is_over: bool = False
-    error: Exception | None = None
-    """Why they could not be written."""
+    is_written: bool = False
     lock: Lock = field(default_factory=Lock)
 
     def write(self) -> FolderImage | None:
         """Write them, after whoever is at it; None if that is done or needless."""
         with self.lock:
             if self.is_over:
-                if self.error is not None:
-                    raise self.error  # it is not on disk, whoever asks
-                return None
+                if self.is_written:
+                    return None
+                raise DatasetError(
+                    f"the labels of {self.saving.opened.name} are not on disk",
+                    "writing them has failed",
+                    "Make room, or choose another folder; autosave still has them.",
+                )
             # Even if it fails: who comes later has newer labels.
             self.is_over = True
-            try:
-                return write(self.folder, self.saving)
-            except Exception as error:
-                self.error = error
-                raise
+            image = write(self.folder, self.saving)
+            self.is_written = True
+            return image
 
 
 def write(folder: ImageFolder, saving: Saving) -> FolderImage | None:
