@@ -6,10 +6,12 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 import napari_seg
@@ -38,14 +40,47 @@ class VolumeRun:
     def __init__(self, out: Path) -> None:
         self.root = out.with_name(out.name + SUFFIX)
 
+    @contextmanager
+    def owned(self) -> Iterator[None]:
+        """Keep other runs out; one that dies gives the labels back.
+
+        Raises
+        ------
+        FormatError
+            If another run is writing these labels.
+        """
+        path = self.root.with_name(self.root.name + ".lock")
+        lock = FileLock(path, timeout=0)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            lock.acquire()
+        except Timeout as error:
+            raise FormatError(
+                f"{self.root.with_suffix('')} is being written by another run",
+                remedy="Wait until it has ended, or choose another --out.",
+            ) from error
+        except OSError as error:
+            raise FormatError(
+                f"cannot write {path}",
+                str(error),
+                "Choose a folder that can be written to.",
+            ) from error
+        except NotImplementedError:
+            pass  # file systems of some clusters know no locks
+        try:
+            yield
+        finally:
+            lock.release()
+            with suppress(OSError):
+                path.unlink()
+
     @property
     def exists(self) -> bool:
         """Whether a run was begun and not finished."""
         return (self.root / "run.json").is_file()
 
     def begin(self, about: Mapping[str, Any], plan: Mapping[str, Any]) -> None:
-        """Forget what is there, and note what the run is."""
-        self.remove()
+        """Note what the run is; from now on it can be resumed."""
         text = json.dumps(
             {
                 _KEY: VERSION,

@@ -8,7 +8,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+from napari_seg.imaging.levels import renew_level
 
 NGFF = "0.5"
 SMALLEST_LEVEL_PX = 64
@@ -176,7 +176,7 @@ def read_note(path: Path) -> dict[str, Any]:
 
 
 def halve(level: int, path: Path, region: Sequence[slice]) -> None:
-    """Fill a part of a level from the one before: of four voxels the first.
+    """Fill a part of a level from the one before.
 
     Parameters
     ----------
@@ -188,13 +188,11 @@ def halve(level: int, path: Path, region: Sequence[slice]) -> None:
     """
     finer, own = open_level(path, level - 1), open_level(path, level)
     *leading, rows, columns = region
-    source = (
+    box = (
         *leading,
         *(
             slice(2 * s.start, min(2 * s.stop, n))
             for s, n in zip((rows, columns), finer.shape[-2:], strict=True)
         ),
     )
-    part = np.asarray(finer[source])
-    if part.any() or np.asarray(own[tuple(region)]).any():
-        own[tuple(region)] = part[..., ::2, ::2]
+    renew_level(finer, own, box)

@@ -320,12 +320,18 @@ class BlockWorker:
         target[tuple(index)] = voxels if "Z" in self.plan.axes else voxels[:, 0]
 
     def _write(self, block: int) -> Steps:
-        """Give the objects of a block their final numbers."""
+        """Give the objects of a block their final numbers; it has none if it failed."""
         plan = self.plan
         local, shown = open_local(self._run.local), open_level(Path(plan.out))
+        is_decoded = self._run.path(block_queue.DECODE, block).is_file()
         for cell in plan.grid.cells_of(block):
-            numbers = self._run.numbers_of(plan.grid.cell_number(cell))
-            table = np.concatenate([[0], numbers]).astype(shown.dtype)
-            plan.put(shown, cell, table[plan.take(local, cell)])
+            found = plan.take(local, cell)
+            if is_decoded:
+                numbers = self._run.numbers_of(plan.grid.cell_number(cell))
+                table = np.concatenate([[0], numbers]).astype(shown.dtype)
+                plan.put(shown, cell, table[found])
+            else:
+                # Its first cells may have been shown before a later one failed.
+                plan.put(shown, cell, np.zeros(found.shape, shown.dtype))
             yield
         self._run.mark("write", block)

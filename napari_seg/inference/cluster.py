@@ -209,7 +209,7 @@ class Cluster:
         self._bad[outcome.worker] = outcome.error
         self._looked = -_LOOK_S
         self._look()
-        if all(worker in self._bad for worker in self._workers):
+        if self._workers and all(w in self._bad for w in self._workers):
             raise ClusterError(
                 "No worker can do the work",
                 outcome.error,

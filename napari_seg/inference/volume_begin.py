@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator, Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_seg.data import volume_store
+from napari_seg.data.run_manifest import Stamp
 from napari_seg.data.volume_run import VolumeRun
 from napari_seg.data.volume_source import open_volume, path_of
 from napari_seg.errors import ClusterError, FormatError
@@ -126,8 +128,10 @@ def iter_plan(
         model=_names(model, checkpoint),
     )
     if is_new:
-        run.begin(about, asdict(survey))
+        run.remove()
         _create(plan, source, checkpoint)
+        # Last, or a run that was killed meanwhile would go on without its arrays.
+        run.begin(about, asdict(survey))
     return plan, asdict(survey)
 
 
@@ -170,6 +174,7 @@ def _about(
     known = {k: v for k, v in asdict(source.params).items() if k not in _NOT_COMPARED}
     return {
         "volume": source.path,
+        "stamp": _stamp(source),
         "shape": [int(n) for n in reader.image.shape],
         "dtype": str(reader.image.dtype),
         "model": checkpoint.card.name,
@@ -179,6 +184,12 @@ def _about(
         "cell": options.cell,
         "probabilities": options.probabilities and str(options.probabilities),
     }
+
+
+def _stamp(source: Source) -> dict[str, int] | None:
+    """Return how a file was; chunks of Zarr are too many to look at all."""
+    path = Path(source.path)
+    return asdict(Stamp.of(path)) if source.path and path.is_file() else None
 
 
 def _names(model: Model, checkpoint: Checkpoint) -> tuple[str, ...]:
@@ -198,6 +209,8 @@ def _create(plan: VolumePlan, source: Source, checkpoint: Checkpoint) -> None:
         axis: side.cell for axis, side in zip("ZYX", plan.grid.axes, strict=True)
     }
     cell = [by_axis[axis] for axis in axes]
+    # No chunk may belong to two cells: two programs would write it.
+    chunk = [math.gcd(CHUNK[a], c) for a, c in zip(axes, cell, strict=True)]
     spacing = _spacing_of(source, plan)
     about: dict[str, Any] = {"version": volume_store.NGFF}
     if source.path:
@@ -208,7 +221,7 @@ def _create(plan: VolumePlan, source: Source, checkpoint: Checkpoint) -> None:
         shape,
         axes,
         "int64" if voxels(plan) > _MANY_VOXELS else "int32",
-        chunk=[min(CHUNK[a], c) for a, c in zip(axes, cell, strict=True)],
+        chunk=list(chunk),
         cell=cell,
         spacing=spacing,
         more={"image-label": about},
@@ -218,7 +231,6 @@ def _create(plan: VolumePlan, source: Source, checkpoint: Checkpoint) -> None:
     volume_store.create_local(plan.run.local, shape, cell)
     if plan.probabilities is not None:
         place = axes.index("T") + 1 if "T" in axes else 0
-        chunk = [CHUNK[a] for a in axes]
         chunk.insert(place, 1)
         sizes = list(shape)
         sizes.insert(place, len(checkpoint.card.object_classes))

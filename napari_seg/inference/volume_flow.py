@@ -155,7 +155,7 @@ class VolumeFlow:
     def _iter_write(self, pool: Pool) -> Generator[Progress, None, None]:
         """Write the final numbers, then level after level."""
         run, count = self.plan.run, self.plan.grid.count
-        todo = np.flatnonzero(run.done(DECODE, count) & ~run.done("write", count))
+        todo = np.flatnonzero(~run.done("write", count))
         levels = level_counts(self.plan)
         total = len(todo) + sum(levels)
         done = 0

@@ -47,8 +47,9 @@ class VolumeOptions:
     """Voxels of a reduced copy, whose parts are yielded as they are done; 0 for none.
     Its voxels are every n-th of the labels, see `preview_steps`."""
     cell: tuple[int, int, int] | None = None
-    """Planes, rows and columns of a cell; multiples of the chunks. Unlike the others
-    it may move seams, where objects are larger than the halo."""
+    """Planes, rows and columns of a cell, best multiples of 16 and 128: chunks are the
+    largest that a cell consists of. Unlike the others it may move seams, where objects
+    are larger than the halo."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,7 @@ def iter_segment_volume(
     VolumeResult
     """
     from napari_seg.data import volume_store
+    from napari_seg.data.volume_run import VolumeRun
     from napari_seg.inference.params import SegmentParams
     from napari_seg.inference.pyramid import labels_shape
     from napari_seg.inference.segment import load
@@ -115,6 +117,7 @@ def iter_segment_volume(
     check_volume(checkpoint, params, options)
     source = Source.of(volume, params)
     with ExitStack() as stack:
+        stack.enter_context(VolumeRun(out).owned())
         connection = None
         if options.workers or options.scheduler:
             check_shared(source, checkpoint, model)
@@ -124,23 +127,23 @@ def iter_segment_volume(
         plan, survey = yield from iter_plan(source, out, checkpoint, model, options)
         run = VolumeFlow(plan, source, checkpoint, connection, options.preview_px)
         yield from run.iter_all()
-    provenance = _provenance(plan, survey, checkpoint, options)
-    result = VolumeResult(
-        out,
-        run.objects,
-        plan.grid.count,
-        run.failed,
-        tuple(run.errors),
-        survey["diameter_px"],
-        plan.label_axes,
-        labels_shape(plan),
-        round(time.perf_counter() - started, 3),
-        provenance,
-    )
-    state = "incomplete" if run.errors else "done"
-    volume_store.note(out, {"state": state, "objects": run.objects, **provenance})
-    if not run.errors:
-        plan.run.remove()
+        provenance = _provenance(plan, survey, checkpoint, options)
+        result = VolumeResult(
+            out,
+            run.objects,
+            plan.grid.count,
+            run.failed,
+            tuple(run.errors),
+            survey["diameter_px"],
+            plan.label_axes,
+            labels_shape(plan),
+            round(time.perf_counter() - started, 3),
+            provenance,
+        )
+        state = "incomplete" if run.errors else "done"
+        volume_store.note(out, {"state": state, "objects": run.objects, **provenance})
+        if not run.errors:
+            plan.run.remove()
     return result
 
 

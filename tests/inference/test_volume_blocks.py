@@ -16,6 +16,7 @@ from volume_scenes import PARAMS, SHAPE, balls, read, same_partition, segmented,
 from napari_seg.data.io import read_image
 from napari_seg.errors import FormatError, ImageError
 from napari_seg.imaging.levels import Levels
+from napari_seg.inference.block_worker import BlockWorker
 from napari_seg.inference.segment import segment
 from napari_seg.inference.volumes import VolumeOptions, iter_segment_volume
 from napari_seg.models.checkpoint import Checkpoint
@@ -155,7 +156,7 @@ def test_the_labels_are_an_ome_zarr_image_with_levels_and_units(
     found = read_image(out)
     assert (found.axes, found.spacing) == ("ZYX", (0.5, 0.2, 0.2))
     np.testing.assert_array_equal(found.array, labels)
-    np.testing.assert_array_equal(read(out, 1), labels[:, ::2, ::2])
+    np.testing.assert_array_equal(read(out, 1), labels[:, 1::2, 1::2])
     about = zarr.open_group(out, mode="r").attrs.asdict()
     assert about["napari_seg"]["state"] == "done"
     assert "image-label" in about["ome"]
@@ -227,3 +228,81 @@ def test_with_very_many_chunks_those_of_a_cell_share_a_file(
 
 
 SMALL_CHUNK = {"T": 1, "Z": 8, "Y": 32, "X": 32}
+
+
+def test_a_block_that_fails_half_way_is_background_until_it_is_done(
+    brightness: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, options = tmp_path / "o.zarr", {"block": (32, 64, 128)}
+    decode = BlockWorker._decode_cell
+
+    def fail(self: BlockWorker, cell: tuple[int, ...]) -> object:
+        if cell == (0, 1, 0, 1):
+            raise ValueError("no luck")
+        return decode(self, cell)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(BlockWorker, "_decode_cell", fail)
+        labels, result = segmented(BALLS, out, brightness, **options)
+    assert (result.failed, len(result.errors)) == (1, 1)
+    assert not labels[:, :64, :128].any()
+    assert len(np.unique(labels)) - 1 == labels.max() == result.objects > 0
+    labels, result = segmented(BALLS, out, brightness, mode="resume", **options)
+    expected, _ = segmented(BALLS, tmp_path / "p.zarr", brightness, **options)
+    assert not result.errors
+    np.testing.assert_array_equal(labels, expected)
+
+
+def test_labels_that_another_run_writes_are_left_alone(
+    brightness: Checkpoint, tmp_path: Path
+) -> None:
+    out = tmp_path / "o.zarr"
+    steps = iter_segment_volume(BALLS, out, brightness, PARAMS)
+    for step in steps:
+        if step.stage == "blocks":
+            break
+    for mode in ("new", "resume", "restart"):
+        with pytest.raises(FormatError, match="another run"):
+            segmented(BALLS, out, brightness, mode=mode)
+    steps.close()
+    segmented(BALLS, out, brightness, mode="restart")
+    assert [p.name for p in tmp_path.iterdir()] == ["o.zarr"]
+
+
+def test_a_run_that_ended_before_its_arrays_were_made_is_not_gone_on_with(
+    brightness: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from napari_seg.data import volume_store
+
+    out = tmp_path / "o.zarr"
+
+    def full(*_: object) -> None:
+        raise OSError("no room")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(volume_store, "create_local", full)
+        with pytest.raises(OSError, match="no room"):
+            segmented(BALLS, out, brightness)
+    with pytest.raises(FormatError, match="there already"):
+        segmented(BALLS, out, brightness, mode="resume")
+    _, result = segmented(BALLS, out, brightness, mode="restart")
+    assert not result.errors
+
+
+def test_a_file_that_changed_is_another_volume(
+    brightness: Checkpoint, tmp_path: Path
+) -> None:
+    path, out = tmp_path / "v.tif", tmp_path / "o.zarr"
+    tifffile.imwrite(path, BALLS)
+    options = VolumeOptions(cell=(16, 64, 64))
+    stop_after(iter_segment_volume(path, out, brightness, PARAMS, options), 3)
+    tifffile.imwrite(path, BALLS[::-1].copy())
+    with pytest.raises(FormatError, match=r"another run.*stamp"):
+        segmented(path, out, brightness, mode="resume")
+
+
+def test_no_chunk_belongs_to_two_cells(brightness: Checkpoint, tmp_path: Path) -> None:
+    out, kept = tmp_path / "o.zarr", tmp_path / "p.zarr"
+    segmented(BALLS, out, brightness, cell=(8, 48, 96), probabilities=kept)
+    for path in (out, kept):
+        assert zarr.open_array(path / "0", mode="r").chunks[-3:] == (8, 16, 32)
