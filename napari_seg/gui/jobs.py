@@ -146,6 +146,7 @@ class Jobs:
         self._slices = deque()
         self._is_closed = False
         self._is_behind = False
+        self._is_resting = False
 
     @property
     def is_busy(self) -> bool:
@@ -164,10 +165,27 @@ class Jobs:
     def start(self, job: Job) -> Job:
         """Queue a job for the thread."""
         if not self._is_closed:
+            if self._is_resting:
+                job.pause()
             _calm_collector(not self._running)
             self._running.append((job, self._threads.submit(job.work)))
             self._wake()
         return job
+
+    def rest(self, is_resting: bool) -> None:
+        """Let all jobs rest, also those to come, or go on.
+
+        Parameters
+        ----------
+        is_resting : bool
+            Leave the processor to something more urgent, from the next yield on.
+        """
+        self._is_resting = is_resting
+        for job, _ in self._running:
+            if is_resting:
+                job.pause()
+            else:
+                job.resume()
 
     def calm(self) -> None:
         """Spare the garbage collector again, now and then in a job of minutes.

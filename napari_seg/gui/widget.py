@@ -235,6 +235,7 @@ class SegmentationWidget(QWidget):
 
     def _connect(self) -> None:
         self.controller.run_ended.connect(self._on_run_ended)
+        self.corrector.cutting.connect(self.weigher.rest)
         # A run may write into the very labels that a preview hides.
         self.segment_panel.run_requested.connect(lambda: self.refiner.set_on(False))
         settings = self.controller.settings.events

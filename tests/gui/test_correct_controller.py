@@ -614,3 +614,16 @@ def test_a_crash_of_the_helper_process_is_told_and_loses_nothing(
     bench.draw((30, 52))
     bench.press("commit")
     assert (bench.ids == 18).sum() > 380
+
+
+def test_others_are_told_when_strokes_are_cut(discs: Bench) -> None:
+    told: list[bool] = []
+    discs.controller.cutting.connect(told.append)
+    discs.tool(Tool.OBJECT)
+    discs.draw((20, 20), (20, 24))
+    assert told == [True, False] * (len(told) // 2)
+    assert told
+    discs.controller._on_gesture(discs.gesture(((20, 18),), 1.0, (), True))
+    assert told[-1] is True
+    discs.panel.cancel_requested.emit()
+    assert told[-1] is False

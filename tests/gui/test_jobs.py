@@ -258,3 +258,31 @@ def test_calm_outlasts_the_jobs_of_other_panels(jobs):
     assert gc.get_freeze_count() == 0
     jobs.calm()
     assert gc.get_freeze_count() == 0
+
+
+def test_all_jobs_rest_also_those_to_come_until_they_may_go_on(jobs):
+    seen = []
+
+    def begin(name):
+        jobs.start(
+            Job(count_to(200), on_done=lambda _: seen.append(name), poll_s=0.001)
+        )
+
+    begin("before")
+    jobs.rest(True)
+    begin("meanwhile")
+    until = time.perf_counter() + 0.2
+    pump_until(jobs, lambda: time.perf_counter() > until)
+    assert seen in ([], ["before"])  # it may have been through already
+    jobs.rest(False)
+    finish(jobs)
+    assert seen == ["before", "meanwhile"]
+
+
+def test_close_wakes_jobs_that_rest():
+    jobs = Jobs()
+    jobs.rest(True)
+    jobs.start(Job(count_to(5), on_done=lambda _: None))
+    began = time.perf_counter()
+    jobs.close()
+    assert time.perf_counter() - began < 4

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -569,3 +570,29 @@ def test_both_kinds_of_history_entries_have_a_box():
     assert atom_box(((np.array([], int),) * 2, [], 1), (9, 9)) is None
     mixed = ((slice(None), np.array([2])), [], 1)
     assert atom_box(mixed, (9, 9)) == (slice(0, 9), slice(2, 3))
+
+
+def test_the_weights_rest_while_a_stroke_is_cut(session, monkeypatch):
+    steps, asked = LiveWeights.steps, threading.Event()
+
+    def noting(self):
+        for step in steps(self):
+            asked.set()
+            yield step
+
+    monkeypatch.setattr(LiveWeights, "steps", noting)
+    layer = session.viewer.add_labels(cells())
+    session.show()
+    asked.clear()
+    session.controller.rest(True)
+    session.panel.w0_requested.emit(3.0)
+    old = session.weights.copy()
+    until = time.perf_counter() + 0.3
+    pump_until(session.jobs, lambda: time.perf_counter() > until)
+    assert not asked.is_set()
+    np.testing.assert_array_equal(session.weights, old)
+    session.controller.rest(False)
+    session.rest()
+    parted = np.where(np.arange(64) == 14, 0, layer.data)
+    expected = border_weight_map(parted, w0=3.0, balance_classes=False)
+    assert session.weights.max() == pytest.approx(expected.max(), rel=1e-4)

@@ -56,6 +56,8 @@ class CorrectController:
 
     desk_changed = Signal()
     """Other labels are corrected now, the same on another image, or none."""
+    cutting = Signal(bool)
+    """Whether strokes wait for their cut; emitted when that changes."""
 
     def __init__(
         self,
@@ -227,7 +229,12 @@ class CorrectController:
         desk.busy.connect(self._panel.set_busy)
         self._ink = Ink(self.viewer, layer)
         self._hands = make_hands(
-            desk, self._ink, self._jobs, self.elsewhere, self._show_pending
+            desk,
+            self._ink,
+            self._jobs,
+            self.elsewhere,
+            on_change=self._show_pending,
+            on_busy=self.cutting.emit,
         )
         self._input = StrokeInput(
             self.viewer,

@@ -51,11 +51,14 @@ class StrokeQueue:
         Takes the edit that the strokes so far suggest.
     on_error : callable
         Takes an exception.
+    on_busy : callable
+        Takes whether there are strokes that wait for their answer, when that changes.
     """
 
     def __init__(self, session: CorrectionSession, jobs: Jobs, solve: Solve) -> None:
         self.on_cut: Callable[[LabelEdit], None] = lambda _: None
         self.on_error: Callable[[BaseException], None] = lambda _: None
+        self.on_busy: Callable[[bool], None] = lambda _: None
         self._session = session
         self._jobs = jobs
         self._solve = solve
@@ -63,6 +66,7 @@ class StrokeQueue:
         self._job: Job | None = None
         self._added: int | None = None
         self._when_idle: Callable[[], None] | None = None
+        self._was_idle = True
 
     @property
     def is_idle(self) -> bool:
@@ -101,6 +105,7 @@ class StrokeQueue:
         if self._job is not None:
             self._job.drop()
         self._job = self._added = None
+        self._tell_busy()
         self.on_cut(self._session.drop_stroke())
 
     def clear(self) -> None:
@@ -111,6 +116,7 @@ class StrokeQueue:
         if self._job is not None:
             self._job.drop()
         self._job = None
+        self._tell_busy()
 
     def _next(self) -> None:
         while self._job is None and self._waiting:
@@ -162,7 +168,13 @@ class StrokeQueue:
         self._session.cancel()
         self.on_error(error)
 
+    def _tell_busy(self) -> None:
+        if self.is_idle is not self._was_idle:
+            self._was_idle = self.is_idle
+            self.on_busy(not self.is_idle)
+
     def _tell_idle(self) -> None:
+        self._tell_busy()
         if self.is_idle and self._when_idle is not None:
             call, self._when_idle = self._when_idle, None
             call()

@@ -125,9 +125,11 @@ def make_hands(
     jobs: Jobs,
     elsewhere: Elsewhere,
     on_change: Callable[[], None],
+    on_busy: Callable[[bool], None],
 ) -> dict[Tool, Hand]:
     """Return every tool for a desk."""
     queue = StrokeQueue(desk.session, jobs, elsewhere.solve)
+    queue.on_busy = on_busy
     return {
         Tool.OBJECT: ObjectHand(desk, ink, queue, on_change),
         Tool.SPLIT: SplitHand(desk, ink, jobs, elsewhere, on_change),

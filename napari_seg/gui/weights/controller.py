@@ -28,6 +28,8 @@ from napari_seg.state import (
 _REMEMBERED = "weights"
 
 _NO_LABELS = "Open labels first, run a network, or make a new labels layer."
+_REST_S = 0.3
+"""After the last cut: the next stroke may come, or the same be drawn further."""
 _GRID_EVENTS = ("data", "scale", "units", "axis_labels")
 
 
@@ -104,6 +106,14 @@ class WeightsController:
     def is_shown(self) -> bool:
         """Whether the overlay is there."""
         return self.view is not None
+
+    def rest(self, is_resting: bool) -> None:
+        """Leave the processor to strokes that are being cut, or go on soon."""
+        self._jobs.forget("weights rest")
+        if is_resting:
+            self._jobs.rest(True)
+        else:
+            self._jobs.later("weights rest", _REST_S, lambda: self._jobs.rest(False))
 
     def choose_labels(self, name: str) -> None:
         """Weigh other labels; an overlay that is shown goes there."""
