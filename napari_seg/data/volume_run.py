@@ -168,14 +168,18 @@ class VolumeRun:
         with atomic_path(path) as temporary, temporary.open("wb") as file:
             np.savez_compressed(file, **dict(arrays))  # type: ignore[arg-type]
 
-    def load(self, stage: str, block: int) -> Mapping[str, NDArray[Any]] | None:
-        """Return the arrays of a block; None if there are none."""
+    @contextmanager
+    def opened(
+        self, stage: str, block: int
+    ) -> Iterator[Mapping[str, NDArray[Any]] | None]:
+        """Open the arrays of a block, each read when asked for; None without any."""
         path = self.path(stage, block)
         for candidate in (path, path.with_name(f"{block}.partial.npz")):
             if candidate.is_file():
                 with np.load(candidate, allow_pickle=False) as file:
-                    return {name: file[name] for name in file.files}
-        return None
+                    yield file
+                return
+        yield None
 
     def save_array(self, stage: str, block: int, array: NDArray[Any]) -> None:
         """Write one array that is read in parts."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
+from itertools import product
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -175,6 +176,12 @@ def read_note(path: Path) -> dict[str, Any]:
     return dict(found) if isinstance(found, Mapping) else {}
 
 
+def parts(whole: slice, step: int) -> list[slice]:
+    """Cut a slice with bounds into parts of a length; the last may be shorter."""
+    stops = range(whole.start, whole.stop, step)
+    return [slice(i, min(i + step, whole.stop)) for i in stops]
+
+
 def halve(level: int, path: Path, region: Sequence[slice]) -> None:
     """Fill a part of a level from the one before.
 
@@ -188,11 +195,11 @@ def halve(level: int, path: Path, region: Sequence[slice]) -> None:
     """
     finer, own = open_level(path, level - 1), open_level(path, level)
     *leading, rows, columns = region
-    box = (
-        *leading,
-        *(
-            slice(2 * s.start, min(2 * s.stop, n))
-            for s, n in zip((rows, columns), finer.shape[-2:], strict=True)
-        ),
-    )
-    renew_level(finer, own, box)
+    sides = [
+        slice(2 * s.start, min(2 * s.stop, n))
+        for s, n in zip((rows, columns), finer.shape[-2:], strict=True)
+    ]
+    # A layer of chunks at a time, so that little memory is used.
+    layers = [parts(s, n) for s, n in zip(leading, own.chunks, strict=False)]
+    for layer in product(*layers):
+        renew_level(finer, own, (*layer, *sides))

@@ -26,6 +26,7 @@ from napari_seg.inference.cell_decoder import (
     plane_in_voxels,
     planes_to_voxels,
     probabilities_in_voxels,
+    renumbered,
 )
 from napari_seg.inference.detector import Detector
 from napari_seg.inference.engine import open_predictor
@@ -194,9 +195,10 @@ class BlockWorker:
             found = self._decode_cell(cell)
             yield
             plan.put(local, cell, found.labels)
-            first = plan.first_id(cell, largest)
-            ids = np.where(found.labels > 0, found.labels + first, 0)
-            plan.put(shown, cell, ids.astype(shown.dtype))
+            shift = np.arange(len(found.sizes) + 1) + plan.first_id(cell, largest)
+            shift[0] = 0
+            ids = renumbered(found.labels, shift.astype(shown.dtype))
+            plan.put(shown, cell, ids)
             arrays |= seam_arrays(plan, number, found)
         self._run.save(block_queue.DECODE, block, **arrays)
 
@@ -215,15 +217,16 @@ class BlockWorker:
         grid = plan.grid
         part = [a.decoded(i) for a, i in zip((grid.y, grid.x), cell[2:], strict=True)]
         sizes = [grid.y.seen, grid.x.seen]
-        grown, cut = [], [np.zeros(1, bool)]
+        windows = [a.grown(i) for a, i in zip((grid.y, grid.x), cell[2:], strict=True)]
+        grown = np.empty((len(planes), *(w.stop - w.start for w in windows)), np.int32)
+        cut = [np.zeros(1, bool)]
         count = 0
-        for labels, foreground in planes:
+        for target, (labels, foreground) in zip(grown, planes, strict=True):
             cut.append(cut_ids(labels, part, sizes)[1:])
-            plane = self._in_voxels(labels, foreground, cell)
-            grown.append(np.where(plane > 0, plane + count, 0))
+            target[...] = self._in_voxels(labels, foreground, cell)
+            target[target > 0] += count
             count += len(cut[-1])
-        stack = np.stack(grown).astype(np.int32)
-        return own_objects(stack, np.concatenate(cut), grid, cell, "yx")
+        return own_objects(grown, np.concatenate(cut), grid, cell, "yx")
 
     def _decode_box(self, cell: Index) -> CellObjects:
         """Do a cell of a network that sees boxes of planes."""
@@ -329,7 +332,7 @@ class BlockWorker:
             if is_decoded:
                 numbers = self._run.numbers_of(plan.grid.cell_number(cell))
                 table = np.concatenate([[0], numbers]).astype(shown.dtype)
-                plan.put(shown, cell, table[found])
+                plan.put(shown, cell, renumbered(found, table))
             else:
                 # Its first cells may have been shown before a later one failed.
                 plan.put(shown, cell, np.zeros(found.shape, shown.dtype))

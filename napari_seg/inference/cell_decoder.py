@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -62,12 +62,15 @@ def own_objects(
     inner = tuple(
         slice(c.start - f, c.stop - f) for c, f in zip(cores, froms, strict=True)
     )
-    counts = np.bincount(grown[inner].ravel(), minlength=len(is_cut))
+    counts = np.zeros(len(is_cut), np.int64)
+    # Plane by plane: of a whole cell NumPy would make copies of twice the size.
+    for plane in grown[inner]:
+        counts += np.bincount(plane.ravel(), minlength=len(is_cut))
     counts[0] = 0
     kept = np.flatnonzero(counts)
     table = np.zeros(len(counts), np.int32)
     table[kept] = np.arange(1, len(kept) + 1)
-    grown = table[grown]
+    grown = renumbered(grown, table)
     faces: dict[str, NDArray[np.int32]] = {}
     at_face = np.zeros(len(kept) + 1, bool)
     for number, (name, axis) in enumerate(zip("zyx", grid.axes, strict=True)):
@@ -83,6 +86,27 @@ def own_objects(
                 faces[f"{name}{side}"] = face
                 at_face[face] = True
     return CellObjects(grown[inner], counts[kept], is_cut[kept], at_face[1:], faces)
+
+
+def renumbered(labels: NDArray[np.int32], table: NDArray[Any]) -> NDArray[Any]:
+    """Give ids other numbers, plane by plane, so that little memory is used.
+
+    Parameters
+    ----------
+    labels : ndarray of int32, shape (planes, ...)
+        Ids 0..N.
+    table : ndarray of int, shape (N + 1,)
+        The number of each id.
+
+    Returns
+    -------
+    ndarray of int
+        Of the shape of `labels` and the type of `table`.
+    """
+    result = np.empty(labels.shape, table.dtype)
+    for plane, ids in zip(result, labels, strict=True):
+        np.take(table, ids, out=plane, mode="clip")  # others would be copied first
+    return result
 
 
 def cut_ids(

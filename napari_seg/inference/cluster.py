@@ -7,6 +7,7 @@ its worker is begun again by dask.
 
 from __future__ import annotations
 
+import gc
 import os
 import queue
 import threading
@@ -33,6 +34,10 @@ _LOOK_S = 2.0
 _CONNECT_S = 15
 _GONE_S = 20.0
 """How long a scheduler may be silent."""
+
+_ALLOCATOR = {"MALLOC_TRIM_THRESHOLD_": 1 << 28, "MALLOC_MMAP_THRESHOLD_": 1 << 25}
+"""Bytes, for the C library of Linux. dask has workers give all freed memory back at
+once; clearing it again took the system more time than half of the work."""
 
 
 class Connection:
@@ -70,6 +75,7 @@ def connect(options: VolumeOptions) -> Connection:
         If dask.distributed is not installed, or no scheduler answers.
     """
     try:
+        import dask
         import distributed
     except ImportError as error:
         raise ClusterError(
@@ -89,14 +95,16 @@ def connect(options: VolumeOptions) -> Connection:
         return Connection(client, options.threads)
     count = options.workers
     threads = options.threads or max(1, (os.cpu_count() or 1) // count)
-    local = distributed.LocalCluster(
-        n_workers=count,
-        threads_per_worker=1,
-        processes=True,
-        memory_limit=0,  # blocks are made to fit; pausing would only wait for ever
-        dashboard_address=":0",
-        silence_logs=40,
-    )
+    name = "distributed.nanny.pre-spawn-environ"
+    with dask.config.set({name: {**dask.config.get(name), **_ALLOCATOR}}):
+        local = distributed.LocalCluster(
+            n_workers=count,
+            threads_per_worker=1,
+            processes=True,
+            memory_limit=0,  # blocks are made to fit; pausing would only wait for ever
+            dashboard_address=":0",
+            silence_logs=40,
+        )
     client = distributed.Client(local, set_as_default=False)
     return Connection(client, threads, local)
 
@@ -279,4 +287,7 @@ def _open(plan: VolumePlan, threads: int) -> BlockWorker:
     torch.set_num_threads(max(1, threads))
     worker = BlockWorker(plan, load_model_of(plan), claim_device(plan.params.device))
     _held[plan.token] = worker
+    # `do` collects what Zarr leaves in cycles; it need not look at modules for that.
+    gc.collect()
+    gc.freeze()
     return worker

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 from collections.abc import Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
@@ -115,7 +116,11 @@ def iter_do(worker: BlockWorker, task: Task) -> Generator[None, None, Outcome]:
 
 
 def do(worker: BlockWorker, task: Task) -> Outcome:
-    """Do a task without a pause."""
+    """Do a task without a pause, in a worker's process.
+
+    Zarr leaves the chunks that it has read and written in reference cycles, and dask
+    puts the garbage collector off: a worker would hold three cells at once.
+    """
     steps = iter_do(worker, task)
     while True:
         try:
@@ -123,6 +128,8 @@ def do(worker: BlockWorker, task: Task) -> Outcome:
         except StopIteration as stop:
             outcome: Outcome = stop.value
             return outcome
+        finally:
+            gc.collect()
 
 
 def _is_disk_full(error: BaseException | None) -> bool:

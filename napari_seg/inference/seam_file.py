@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -59,8 +61,21 @@ def links(plan: VolumePlan) -> bool:
 
 def match_block(plan: VolumePlan, block: int) -> None:
     """Compare the cells of a block with those behind them, and keep the pairs."""
-    seams = _Seams(plan)
-    faces, planes = [], []
+    with _Seams(plan) as seams:
+        faces, planes, is_whole = _compare(plan, block, seams)
+    save = plan.run.save if is_whole else plan.run.save_partial
+    save(MATCH, block, faces=_table(faces), planes=_table(planes))
+
+
+_Found = list[tuple[list[int], Pairs]]
+
+
+def _compare(
+    plan: VolumePlan, block: int, seams: _Seams
+) -> tuple[_Found, _Found, bool]:
+    """Return the pairs at faces and across planes, and whether none is missing."""
+    faces: _Found = []
+    planes: _Found = []
     is_whole = True
     for cell in plan.grid.cells_of(block):
         for axis, name in enumerate("zyx", start=1):
@@ -80,8 +95,7 @@ def match_block(plan: VolumePlan, block: int) -> None:
             cut = [np.concatenate([[False], s["cut"]]) for s in (mine, theirs)]
             pairs = pair_faces(mine[f"{name}1"], theirs[f"{name}0"], *cut)
             faces.append((numbers, pairs))
-    save = plan.run.save if is_whole else plan.run.save_partial
-    save(MATCH, block, faces=_table(faces), planes=_table(planes))
+    return faces, planes, is_whole
 
 
 def _table(found: Iterable[tuple[list[int], Pairs]]) -> NDArray[np.int64]:
@@ -112,30 +126,45 @@ def _next(cell: Index, axis: int, cells: Index) -> Index | None:
 
 
 class _Seams:
-    """Reads what blocks left, each file once."""
+    """Reads what blocks left, no more of it than is asked for."""
 
     def __init__(self, plan: VolumePlan) -> None:
         self._plan = plan
-        self._held: dict[int, Arrays | None] = {}
+        self._open: dict[int, Arrays | None] = {}
+        self._files = ExitStack()
 
-    def of(self, cell: Index) -> Arrays | None:
+    def __enter__(self) -> _Seams:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._files.close()
+
+    def of(self, cell: Index) -> _CellArrays | None:
         """Return the arrays of a cell, None if its block is not done."""
         grid = self._plan.grid
         place = [i // a.group for i, a in zip(cell[1:], grid.axes, strict=True)]
         block = int(np.ravel_multi_index((cell[0], *place), grid.blocks))
-        if block not in self._held:
-            self._held[block] = self._plan.run.load(DECODE, block)
-        held = self._held[block]
+        if block not in self._open:
+            opened = self._plan.run.opened(DECODE, block)
+            self._open[block] = self._files.enter_context(opened)
+        held = self._open[block]
         if held is None:
             return None
-        return dict(_cell_arrays(held, grid.cells_of(block).index(cell)))
+        return _CellArrays(held, grid.cells_of(block).index(cell))
 
 
-def _cell_arrays(held: Arrays, number: int) -> Iterator[tuple[str, NDArray[Any]]]:
-    start = f"{number}_"
-    for name, array in held.items():
-        if name.startswith(start):
-            yield name.removeprefix(start), array
+@dataclass(frozen=True)
+class _CellArrays:
+    """The arrays of one cell in the file of its block, by name."""
+
+    block: Arrays
+    number: int
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        return self.block[f"{self.number}_{name}"]
+
+    def __contains__(self, name: str) -> bool:
+        return f"{self.number}_{name}" in self.block
 
 
 def number_volume(plan: VolumePlan) -> int:
@@ -153,19 +182,18 @@ def number_volume(plan: VolumePlan) -> int:
     inner: list[tuple[int, NDArray[np.int64]]] = []
     faces, planes = [], []
     for block in range(grid.count):
-        held = run.load(DECODE, block)
-        if held is None:
-            continue
-        for number, cell in enumerate(grid.cells_of(block)):
-            own = dict(_cell_arrays(held, number))
-            name = grid.cell_number(cell)
-            sizes[name], rims[name] = own["size"], own["rim"]
-            if "link" in own:
-                inner.append((name, own["link"]))
-        pairs = run.load(MATCH, block)
-        if pairs is not None:
-            faces.append(pairs["faces"])
-            planes.append(pairs["planes"])
+        with run.opened(DECODE, block) as held:
+            if held is None:
+                continue
+            for number, cell in enumerate(grid.cells_of(block)):
+                own, name = _CellArrays(held, number), grid.cell_number(cell)
+                sizes[name], rims[name] = own["size"], own["rim"]
+                if "link" in own:
+                    inner.append((name, own["link"]))
+        with run.opened(MATCH, block) as pairs:
+            if pairs is not None:
+                faces.append(pairs["faces"])
+                planes.append(pairs["planes"])
     empty = np.zeros(0, np.int64)
     counts = [len(sizes.get(cell, empty)) for cell in range(cells)]
     offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
