@@ -76,3 +76,7 @@ class OffloadError(NapariSegError):
 
 class OffloadCancelled(OffloadError):
     """Somebody stopped a calculation of the helper process: no fault of it."""
+
+
+FAILURES = (NapariSegError, OSError, MemoryError, RuntimeError, ValueError)
+"""What one of many images, films or blocks may fail with; the others are done."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from napari_seg.cli.output import EXIT_BAD_INPUT, emit_json, follow, say, warn
-from napari_seg.errors import NapariSegError
+from napari_seg.errors import FAILURES
 
 if TYPE_CHECKING:
     from napari_seg.data.batch_plan import PlannedFile
@@ -60,7 +60,7 @@ def track(
     for file in plan(labels, out):
         try:
             done = follow(_iter_file(file, axes, params), file.path.name)
-        except (NapariSegError, OSError, MemoryError) as error:
+        except FAILURES as error:
             text = str(error) or "not enough memory"
             warn(text if str(file.path) in text else f"{file.path}: {text}")
             errors.append({"input": str(file.path), "error": text})

@@ -25,6 +25,11 @@ class PlannedFile:
     problem: NapariSegError | None = None
     """Why it cannot be done at all."""
 
+    @property
+    def key(self) -> str:
+        """Its name in lists and records; of what has none to itself, the path."""
+        return self.name if self.problem is None else str(self.path)
+
 
 @dataclass(frozen=True)
 class _Found:

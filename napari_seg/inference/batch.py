@@ -14,7 +14,7 @@ from napari_seg.data.annotated import AnnotatedImage
 from napari_seg.data.batch_plan import PlannedFile
 from napari_seg.data.run_manifest import DONE, FAILED, Stamp
 from napari_seg.data.tracks_table import tracks_path
-from napari_seg.errors import FormatError, NapariSegError
+from napari_seg.errors import FAILURES, FormatError
 from napari_seg.files import remove_leftovers
 from napari_seg.imaging.axes import spatial_axes
 from napari_seg.inference.batch_file import (
@@ -35,10 +35,6 @@ if TYPE_CHECKING:
     from napari_seg.types import Progress
 
 SKIPPED = "skipped"
-_FAILURES = (NapariSegError, OSError, MemoryError, RuntimeError, ValueError)
-"""What one image may fail with; the night is not lost for the others."""
-_NOT_COMPARED = ("batch", "device", "focus", "keep_probabilities", "spacing")
-"""Parameters that are the machine's or the image's, and do not make other labels."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +54,7 @@ def run_about(
     checkpoint: Checkpoint, params: SegmentParams, *, classes: bool
 ) -> dict[str, Any]:
     """Return what makes the labels of a run what they are, as JSON can hold it."""
-    known = {k: v for k, v in asdict(params).items() if k not in _NOT_COMPARED}
+    known = params.compared()
     for name in ("threshold", "seed_threshold"):
         if known[name] is None:  # a window says it in so many words
             known[name] = getattr(checkpoint.card, name)
@@ -136,7 +132,7 @@ class Batch:
             self.tables.begin(others - again, overwrite=overwrite_tables)
         if self.manifest is not None:
             waiting = (f for f in self.files if f not in self.finished)
-            self.manifest.begin({_key(f): f.path for f in waiting})
+            self.manifest.begin({f.key: f.path for f in waiting})
 
     def iter_file(self, file: PlannedFile) -> Generator[Progress, None, Outcome]:
         """Do one image; closing the generator leaves it to be done.
@@ -167,7 +163,7 @@ class Batch:
                 classes=self.classes, steps=self._steps,
             )  # fmt: skip
             self._measure(file, result, result.report["diameter_px"])
-        except _FAILURES as error:
+        except FAILURES as error:
             text = _sentence(file, error)
             self._note(file, {"state": FAILED, "error": text})
             return Outcome(file, FAILED, error=text)
@@ -214,7 +210,7 @@ class Batch:
     def _note(self, file: PlannedFile, entry: dict[str, Any]) -> None:
         if self.manifest is not None:
             entry["input"] = str(file.path.absolute())
-            self.manifest.record(_key(file), entry)
+            self.manifest.record(file.key, entry)
             self._save()
 
     def _save(self) -> None:
@@ -255,11 +251,6 @@ class Batch:
         found = read_result(file.path, file.target, self.params)
         diameter = self.manifest.files[file.name].get("diameter_px", "")
         self._measure(file, found, diameter)
-
-
-def _key(file: PlannedFile) -> str:
-    """Return the name in the manifest: of what has none to itself, the path."""
-    return file.name if file.problem is None else str(file.path)
 
 
 def _done(manifest: RunManifest) -> set[str]:

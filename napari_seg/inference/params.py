@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
 from napari_seg.errors import ImageError
 
@@ -62,6 +62,13 @@ class SegmentParams:
     focus: tuple[float, ...] | None = None
     """Position in the labels, in pixels along each axis but C, that is computed
     first."""
+
+    def compared(self) -> dict[str, Any]:
+        """Return what decides on the labels of any image, on any machine."""
+        known = asdict(self)
+        for name in ("batch", "device", "focus", "keep_probabilities", "spacing"):
+            del known[name]
+        return known
 
     def check(self) -> None:
         """Refuse values that no image could make sense of.

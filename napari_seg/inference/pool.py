@@ -8,15 +8,13 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from napari_seg.errors import NapariSegError
+from napari_seg.errors import FAILURES, NapariSegError
 
 if TYPE_CHECKING:
     from napari_seg.inference.block_queue import Task
     from napari_seg.inference.block_worker import BlockWorker
 
 BLOCK, FULL, WORKER = "block", "full", "worker"
-_FAILURES = (NapariSegError, OSError, MemoryError, RuntimeError, ValueError)
-"""What one block may fail with; the others are done."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +107,7 @@ def iter_do(worker: BlockWorker, task: Task) -> Generator[None, None, Outcome]:
     """Do a task, and turn what may go wrong into words."""
     try:
         yield from worker.steps(task)
-    except _FAILURES as error:
+    except FAILURES as error:
         kind = FULL if _is_disk_full(error) else BLOCK
         return Outcome(task, _sentence(error), kind)
     return Outcome(task)

@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 
 _MANY_VOXELS = 1 << 39
 """Above it ids have 64 bits: objects of 256 voxels would use up those of 32."""
-_NOT_COMPARED = ("batch", "device", "focus", "keep_probabilities", "spacing")
-"""Parameters that are the machine's or the image's, and do not make other labels."""
 
 
 @dataclass(frozen=True)
@@ -171,7 +169,6 @@ def _about(
     options: VolumeOptions,
 ) -> dict[str, Any]:
     """Return what makes the labels what they are."""
-    known = {k: v for k, v in asdict(source.params).items() if k not in _NOT_COMPARED}
     return {
         "volume": source.path,
         "stamp": _stamp(source),
@@ -179,7 +176,7 @@ def _about(
         "dtype": str(reader.image.dtype),
         "model": checkpoint.card.name,
         "sha256": checkpoint.sha256,
-        "parameters": known,
+        "parameters": source.params.compared(),
         "block": options.block,
         "cell": options.cell,
         "probabilities": options.probabilities and str(options.probabilities),

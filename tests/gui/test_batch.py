@@ -180,6 +180,24 @@ def test_all_images_are_segmented_measured_and_recorded(
     assert session.reported == []
 
 
+def test_a_record_that_cannot_be_read_can_be_forgotten(
+    session: Session, folder: Path
+) -> None:
+    out = folder.with_name("plate-segmented")
+    out.mkdir()
+    (out / "run.json").write_text("{")
+    session.choose(folder)
+    assert session.panel.states() == "waiting waiting waiting waiting"
+    assert "cannot read" in session.panel.told["status"][0]
+    assert session.panel.told["state"][2] is True  # so that she can begin anew
+    session.run()
+    assert "cannot read" in session.panel.told["status"][0]
+    assert (out / "run.json").read_text() == "{"
+    session.panel.anew_requested.emit()
+    session.wait()
+    assert session.panel.states() == "done done done done"
+
+
 def test_what_fails_is_named_and_done_once_it_is_mended(
     session: Session, folder: Path
 ) -> None:

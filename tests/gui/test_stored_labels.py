@@ -213,6 +213,7 @@ def test_multiscale_labels_are_corrected_and_their_levels_follow(tmp_path, kind)
         assert np.array_equal(np.asarray(level), expected)
     layer.data_setitem((np.array([2]), np.array([71]), np.array([71])), 9)
     bench.viewer.layers.remove(layer)
+    bench.rest()
     assert whole.visible
     assert [
         int(x[2, 71 // s, 71 // s]) for x, s in zip(levels, (1, 2, 4), strict=True)

@@ -14,7 +14,7 @@ from napari.components import ViewerModel
 
 from napari_seg.data.run_manifest import Mode
 from napari_seg.gui.batch.reading import BatchReader, add_pair
-from napari_seg.gui.batch.rows import BatchList, RowState, key_of, progress_text
+from napari_seg.gui.batch.rows import BatchList, RowState, progress_text
 from napari_seg.gui.batch.settings import (
     BatchSettings,
     default_out,
@@ -231,13 +231,13 @@ class BatchController:
         if isinstance(progress, FileBegun) and progress.file is not None:
             self.batch.is_begun = True
             self._began, self._step = time.monotonic(), 0.0
-            row = self.batch.begin(key_of(progress.file))
+            row = self.batch.begin(progress.file.key)
             if row is not None:
                 self._panel.set_row(row)
             self._say("")
         elif isinstance(progress, FileEnded) and progress.outcome is not None:
             self.batch.is_begun = True
-            known = self.batch.rows.get(key_of(progress.outcome.file))
+            known = self.batch.rows.get(progress.outcome.file.key)
             row = self.batch.end(progress.outcome)
             if row == known:
                 return  # skipped, as it was done; there may be thousands of them

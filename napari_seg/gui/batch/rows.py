@@ -46,7 +46,7 @@ class BatchList:
     is_begun: bool = False
     """Whether there is a record of a run in the folder of results."""
     problem: str = ""
-    """Why there are no images."""
+    """Why there are no images, or nothing is known of them."""
     foreign: int = 0
     """Files in the folder of results that no run has made, and this one would."""
 
@@ -85,9 +85,9 @@ class BatchList:
             known = {"state": RowState.DONE, "objects": outcome.report["objects"]}
         file = outcome.file
         # one that is gone since the run was begun is not in the folder any more
-        if key_of(file) not in self.rows:
-            self.put(BatchRow(key_of(file), file.path, file.target))
-        return self._set(key_of(file), **known)
+        if file.key not in self.rows:
+            self.put(BatchRow(file.key, file.path, file.target))
+        return self._set(file.key, **known)
 
     def halt(self) -> list[BatchRow]:
         """Take note that nothing is being done any more; return what changes."""
@@ -112,7 +112,7 @@ def list_batch(files: Iterable[PlannedFile], manifest: RunManifest | None) -> Ba
     found = BatchList(is_begun=manifest is not None)
     known = {} if manifest is None else manifest.files
     for file in files:
-        key = key_of(file)
+        key = file.key
         entry = known.get(key, {})
         row = BatchRow(key, file.path, file.target)
         if entry.get("state") == DONE and file.target.is_file():
@@ -147,8 +147,3 @@ def progress_text(batch: BatchList, seconds: list[float]) -> str:
         left = sum(seconds) / len(seconds) * waiting
         text += f" · {format_seconds(left)} left"
     return text
-
-
-def key_of(file: PlannedFile) -> str:
-    """Return the name of an image in the list: of what has none to itself, the path."""
-    return file.name if file.problem is None else str(file.path)

@@ -16,6 +16,7 @@ from napari_seg.data.io import read_image, read_labels
 from napari_seg.data.run_manifest import Mode, RunManifest
 from napari_seg.errors import FormatError, NapariSegError
 from napari_seg.gui.batch.rows import BatchList, BatchRow, list_batch
+from napari_seg.gui.batch.settings import in_the_window
 from napari_seg.gui.engine import import_torch
 from napari_seg.gui.folder.prepared import Limits, limits_of
 from napari_seg.gui.folder.thumbnails import Thumbnail, draw
@@ -90,7 +91,12 @@ def iter_list(place: Place) -> Generator[Progress, None, BatchList]:
     files = place.plan()
     if len(files) == 1 and files[0].problem is not None:
         return BatchList(problem=str(files[0].problem))
-    return list_batch(files, RunManifest.find(Path(place.out)))
+    try:
+        return list_batch(files, RunManifest.find(Path(place.out)))
+    except FormatError as error:
+        # Begun, as far as one can tell: it is only forgotten if she says so.
+        found = list_batch(files, None)
+        return replace(found, is_begun=True, problem=str(in_the_window(error)))
 
 
 def iter_batch(order: Order) -> Generator[Progress, None, str]:

@@ -81,7 +81,8 @@ class CorrectController:
         self._ink: Ink | None = None
         self._input: StrokeInput | None = None
         self._hands: dict[Tool, Hand] = {}
-        self._choice = LabelsChoice(viewer)
+        self.choice = LabelsChoice(viewer)
+        """Which labels are corrected."""
         self._full = FullResolution(viewer, jobs, self.fail)
         self._commands = Commands(self)
         self._is_closed = False
@@ -100,11 +101,6 @@ class CorrectController:
         """Whether something waits for Enter."""
         return self.hand is not None and self.hand.has_pending
 
-    @property
-    def choice(self) -> LabelsChoice:
-        """Which labels are corrected."""
-        return self._choice
-
     def close(self) -> None:
         """Put everything down and let go of the viewer."""
         if self._is_closed:
@@ -112,8 +108,8 @@ class CorrectController:
         self._is_closed = True
         self._leave()
         self._full.close()
-        self._choice.changed.disconnect(self.look_again)
-        self._choice.close()
+        self.choice.changed.disconnect(self.look_again)
+        self.choice.close()
         self.viewer.dims.events.order.disconnect(self._show_mode)
         self.viewer.dims.events.ndisplay.disconnect(self._show_mode)
         self._remembered.keep_part(_REMEMBERED, asdict(self.settings))
@@ -141,7 +137,7 @@ class CorrectController:
     def new_labels(self) -> None:
         """Begin ground truth from nothing: empty labels for the image."""
         try:
-            self._choice.new_labels()
+            self.choice.new_labels()
         except NapariSegError as error:
             self.fail(error)
 
@@ -184,10 +180,10 @@ class CorrectController:
             getattr(panel, f"{name}_requested").connect(getattr(self, name))
         for name in ("tool", "sign", "brush", "overwrite", "volume", "labels"):
             getattr(panel, f"{name}_requested").connect(getattr(self, f"_on_{name}"))
-        panel.image_requested.connect(self._choice.choose_image)
+        panel.image_requested.connect(self.choice.choose_image)
         panel.new_labels_requested.connect(self.new_labels)
         self._commands.connect(panel)
-        self._choice.changed.connect(self.look_again)
+        self.choice.changed.connect(self.look_again)
         self.viewer.dims.events.order.connect(self._show_mode)
         self.viewer.dims.events.ndisplay.connect(self._show_mode)
 
@@ -195,7 +191,7 @@ class CorrectController:
 
     def look_again(self) -> None:
         """Set up for the chosen layers, if they or what lies beside them changed."""
-        choice, panel = self._choice, self._panel
+        choice, panel = self.choice, self._panel
         names = choice.names()
         current = None if choice.layer is None else choice.layer.name
         panel.set_labels_layers(names, current)
@@ -214,10 +210,10 @@ class CorrectController:
         self.desk_changed.emit()
 
     def _enter(self) -> None:
-        assert self._choice.layer is not None
-        layer = self._choice.layer
+        assert self.choice.layer is not None
+        layer = self.choice.layer
         try:
-            target = make_target(layer, self._choice.images())
+            target = make_target(layer, self.choice.images())
             self.desk = desk = Desk(self.viewer, target, self._jobs, self.fail)
         except NapariSegError as error:
             self._panel.set_problem(str(error))
@@ -228,13 +224,9 @@ class CorrectController:
         desk.told.connect(self._panel.set_status)
         desk.busy.connect(self._panel.set_busy)
         self._ink = Ink(self.viewer, layer)
+        change, busy = self._show_pending, self.cutting.emit
         self._hands = make_hands(
-            desk,
-            self._ink,
-            self._jobs,
-            self.elsewhere,
-            on_change=self._show_pending,
-            on_busy=self.cutting.emit,
+            desk, self._ink, self._jobs, self.elsewhere, change, busy
         )
         self._input = StrokeInput(
             self.viewer,
@@ -289,13 +281,13 @@ class CorrectController:
             self.fail(error)
 
     def _on_labels(self, name: str) -> None:
-        layer = self._choice.to_open(name)
+        layer = self.choice.to_open(name)
         if layer is not None:
             name = self._full.open_or_tell(layer)
             self.look_again()  # the list shows what is chosen
         if name in self.viewer.layers:
             self.viewer.layers.selection.active = self.viewer.layers[name]
-        self._choice.choose_labels(name)
+        self.choice.choose_labels(name)
 
     def _on_sign(self, positive: bool) -> None:
         hand = self._hands.get(Tool.OBJECT)
@@ -320,8 +312,7 @@ class CorrectController:
 
     def _on_volume(self, is_volume: bool) -> None:
         self.settings = replace(self.settings, is_volume=is_volume)
-        if self.has_pending:
-            self.commit()
+        self.commit()
         if self.desk is not None:
             self.desk.is_volume = is_volume
         self._show_mode()

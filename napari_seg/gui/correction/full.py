@@ -6,9 +6,11 @@ own; the coarser ones are brought up to date behind it, where something was chan
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import pairwise
 from threading import Lock
 from typing import Any
@@ -66,14 +68,20 @@ class FullResolution:
         self._jobs = jobs
         self._on_error = on_error
         self._opened: list[_Opened] = []
+        self._removed: list[_Opened] = []
         viewer.layers.events.removed.connect(self._on_removed)
 
     def close(self) -> None:
         """Write what is left, and let go of the viewer."""
         self._viewer.layers.events.removed.disconnect(self._on_removed)
         for each in self._opened:
-            self._end(each)
-        self._opened = []
+            each.watch.close()
+        for each in (*self._opened, *self._removed):
+            try:
+                run(_iter_write(each, math.inf))
+            except (OSError, ValueError) as error:
+                self._on_error(error)
+        self._opened, self._removed = [], []
 
     def open_or_tell(self, layer: Labels) -> str:
         """Open a layer; return the name of the new one, empty if it cannot be."""
@@ -136,17 +144,23 @@ class FullResolution:
 
     def _on_removed(self, event: Any) -> None:
         for each in [x for x in self._opened if x.layer is event.value]:
+            each.watch.close()
             self._opened.remove(each)
-            self._end(each)
-            if each.whole in self._viewer.layers:
-                each.whole.visible = True
+            self._removed.append(each)
+            self._jobs.start(
+                Job(
+                    _iter_write(each, math.inf),
+                    on_done=partial(self._show_again, each),
+                    on_error=self._on_error,
+                )
+            )
 
-    def _end(self, each: _Opened) -> None:
-        each.watch.close()
-        try:
-            run(_iter_write(each, float("inf")))
-        except (OSError, ValueError) as error:
-            self._on_error(error)
+    def _show_again(self, each: _Opened, _: None) -> None:
+        """Show all levels of labels whose full resolution was closed."""
+        if each in self._removed:
+            self._removed.remove(each)
+        if each.whole in self._viewer.layers:
+            each.whole.visible = True
 
 
 def _iter_write(each: _Opened, seconds: float) -> Generator[Progress, None, None]:
