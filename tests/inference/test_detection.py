@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor, nn
+from volume_scenes import balls, same_partition, segmented
 
 from napari_seg.errors import DeviceError, ImageError
 from napari_seg.imaging.axes import PlaneIndex
@@ -270,3 +272,19 @@ def test_the_real_network_takes_the_same_way(spots: Draw) -> None:
     result = segment(spots(), checkpoint, diameter_px=20, seed_threshold=0.0)
     assert result.labels.shape == (120, 150)
     assert sorted(result.scores) == list(range(1, result.labels.max() + 1))
+
+
+def test_a_volume_in_blocks_has_the_objects_of_memory(
+    finder: Checkpoint, tmp_path: Path
+) -> None:
+    image = balls()
+    image[:, 24:48] = 0  # a rod that no cell sees whole
+    memory = segment(image, finder, axes="ZYX", diameter_px=12.0).labels
+    assert memory.max() >= 14
+    for number, block in enumerate(((16, 64, 64), (32, 128, 192))):
+        out = tmp_path / f"{number}.zarr"
+        labels, result = segmented(image, out, finder, block=block)
+        assert not result.errors
+        assert same_partition(memory, labels)
+    with pytest.raises(ImageError, match="no probabilities"):
+        segmented(image, tmp_path / "p.zarr", finder, probabilities=tmp_path / "q.zarr")
