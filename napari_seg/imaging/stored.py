@@ -85,6 +85,8 @@ class StoredLabels:
         self.shape = tuple(int(n) for n in array.shape)
         self.dtype = np.dtype(array.dtype)
         self.chunks = _chunks_of(array)
+        self._turn = threading.RLock()
+        """For who reads from disk; `note` never waits for that."""
         self._lock = threading.RLock()
         # Ids, sorted, and the number of the chunk that each is in.
         self._ids = np.empty(0, np.uint64)
@@ -129,22 +131,29 @@ class StoredLabels:
 
     def iter_look(self) -> Generator[Progress, None, None]:
         """Look all stored chunks through; goes on where it was stopped."""
-        with self._lock:
+        with self._turn:
             if self._todo is None:
                 self._todo = _stored_chunks(self.array, self._grid, self.chunks)
                 self._count = len(self._todo)
         while not self.is_known:
             yield Progress("look", self._count - len(self._todo), self._count)
-            with self._lock:
+            with self._turn:
                 if self._todo:
-                    chunk = self._todo[-1]
-                    block = np.asarray(self.array[self._box(chunk)])
-                    found = np.array(present_ids(block), np.uint64)
-                    if len(found):
-                        self._found.append((self._number(chunk), found))
-                    self._todo.pop()
-                    if not self._todo:
-                        self._sort()
+                    self._look_through(self._todo[-1])
+
+    def _look_through(self, chunk: Chunk) -> None:
+        """Find the ids of the last chunk that is still to be looked through."""
+        assert self._todo is not None
+        block = np.asarray(self.array[self._box(chunk)])
+        found = np.array(present_ids(block), np.uint64)
+        if len(found):
+            self._found.append((self._number(chunk), found))
+        if len(self._todo) == 1:
+            ids, numbers = _sorted(self._found)
+            with self._lock:
+                self._ids, self._numbers = ids, numbers
+            self._found = []
+        self._todo.pop()
 
     def highest(self) -> int:
         """Return the highest id there is or was."""
@@ -178,12 +187,17 @@ class StoredLabels:
 
     def _look(self) -> None:
         run(self.iter_look())
-        with self._lock:
-            noted, self._noted = self._noted, []
+        with self._turn:
+            with self._lock:
+                noted = list(self._noted)
             for box in noted:
                 part = common_box(box, whole(self))
                 if part is not None:
-                    self._add(part, present_ids(np.asarray(self.array[part])))
+                    ids = present_ids(np.asarray(self.array[part]))
+                    with self._lock:
+                        self._add(part, ids)
+            with self._lock:
+                del self._noted[: len(noted)]  # more may have come meanwhile
 
     def _add(self, box: Box, ids: Sequence[int]) -> None:
         """Take in that ids may be in the chunks of a box."""
@@ -212,14 +226,6 @@ class StoredLabels:
                 parts += [list(self._added.get(int(i), ())) for i in wanted]
         return np.unique(np.concatenate([[], *parts]).astype(np.int64))
 
-    def _sort(self) -> None:
-        counts = [len(ids) for _, ids in self._found]
-        numbers = np.repeat([number for number, _ in self._found], counts)
-        ids = np.concatenate([np.empty(0, np.uint64), *(i for _, i in self._found)])
-        order = np.argsort(ids, kind="stable")
-        self._ids, self._numbers = ids[order], numbers[order].astype(np.int64)
-        self._found = []
-
     @property
     def _grid(self) -> Chunk:
         return tuple(-(-n // c) for n, c in zip(self.shape, self.chunks, strict=True))
@@ -230,6 +236,16 @@ class StoredLabels:
     def _box(self, chunk: Chunk) -> Box:
         sides = zip(chunk, self.chunks, self.shape, strict=True)
         return tuple(slice(i * c, min((i + 1) * c, n)) for i, c, n in sides)
+
+
+def _sorted(
+    found: list[tuple[int, NDArray[Any]]],
+) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+    """Return all ids of some chunks, sorted, and the number of the chunk of each."""
+    numbers = np.repeat([number for number, _ in found], [len(ids) for _, ids in found])
+    ids = np.concatenate([np.empty(0, np.uint64), *(i for _, i in found)])
+    order = np.argsort(ids, kind="stable")
+    return ids[order], numbers[order].astype(np.int64)
 
 
 def _thin(box: Box) -> Iterator[Box]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -158,3 +159,32 @@ def test_a_small_box_is_read_before_all_is_known(labels, disk):
     assert object_box(labels, 7, box) == (slice(2, 6), slice(10, 20), slice(10, 20))
     assert not labels.is_known
     assert list(places(labels, box)) == [box]
+
+
+@pytest.mark.parametrize("is_noted", [False, True])
+def test_an_edit_does_not_wait_for_the_disk(labels, disk, monkeypatch, *, is_noted):
+    if is_noted:
+        labels.highest()
+        labels.note((slice(0, 8), slice(0, 16), slice(0, 16)))  # to be looked up
+    reading, may_go = threading.Event(), threading.Event()
+
+    def slow(self: Read, index: Any) -> np.ndarray:
+        reading.set()
+        assert may_go.wait(30)
+        return np.asarray(self.array[index])
+
+    monkeypatch.setattr(Read, "__getitem__", slow)
+    thread = threading.Thread(target=labels.highest)
+    thread.start()
+    try:
+        assert reading.wait(30)
+        edit = threading.Thread(
+            target=labels.note, args=((slice(0, 1),) * 3, [4_000_000_001])
+        )
+        edit.start()
+        edit.join(10)
+        assert not edit.is_alive()
+    finally:
+        may_go.set()
+        thread.join()
+    assert labels.highest() == 4_000_000_001
