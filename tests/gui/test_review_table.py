@@ -158,6 +158,22 @@ def test_labels_are_coloured_by_state_and_get_their_colours_back(bench):
     assert layer.colormap is own
 
 
+def test_labels_are_coloured_anew_only_where_a_state_is_another_one(bench):
+    layer = bench.open(row_of_objects(), DOUBT)
+    bench.next()
+    bench.view.colours_requested.emit(True)
+    bench.rest()
+    told = []
+    layer.events.colormap.connect(told.append)
+    bench.view.shown.emit()
+    bench.rest()
+    assert not told
+    bench.corrector.desk.toggle_lock(4)
+    bench.rest()
+    assert len(told) == 1
+    assert np.argmax(layer.get_color(4)[:3]) == 1
+
+
 def test_other_labels_in_hand_give_these_their_colours_back(bench):
     layer = bench.open(row_of_objects(), DOUBT)
     own = layer.colormap

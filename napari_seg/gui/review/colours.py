@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from napari.layers import Labels
@@ -40,18 +41,33 @@ def state_colormap(states: Mapping[int, RowState]) -> DirectLabelColormap:
     return DirectLabelColormap(color_dict=colours)
 
 
-def iter_coloured(steps: JobGenerator, *, is_on: bool) -> JobGenerator:
+@dataclass(frozen=True, eq=False)
+class Colouring:
+    """Colours, and the states that they show."""
+
+    states: Mapping[int, RowState]
+    colormap: DirectLabelColormap
+
+
+def iter_coloured(
+    steps: JobGenerator, *, is_on: bool, before: Colouring | None
+) -> JobGenerator:
     """Look the rows of the table up, and make their colours if they are wanted.
 
     Returns
     -------
     rows : list of TableRow
-    colours : DirectLabelColormap or None
-        None without an object, or if they are not wanted.
+    colours : Colouring or None
+        None without an object, or if they are not wanted; `before` if no state is
+        another one.
     """
     rows = yield from steps
     states = {row.ranked.object_id: row.state for row in rows if not row.is_plane}
-    return rows, state_colormap(states) if is_on and states else None
+    if not (is_on and states):
+        return rows, None
+    if before is not None and before.states == states:
+        return rows, before
+    return rows, Colouring(states, state_colormap(states))
 
 
 def _rgba(text: str) -> np.ndarray:
@@ -67,25 +83,29 @@ class StateColours:
     """Colours one labels layer by state, and gives its own colours back."""
 
     def __init__(self) -> None:
+        self.shown: Colouring | None = None
         self._layer: weakref.ref[Labels] | None = None
         self._before: object = None
 
-    def show(self, layer: Labels, colours: DirectLabelColormap) -> None:
+    def show(self, layer: Labels, colours: Colouring) -> None:
         """Colour a layer, and let go of another one.
 
         Of thousands of objects `state_colormap` takes long: not in the main thread.
+        napari draws all labels anew for it, so not without need.
         """
         if self._shown() is not layer:
             self.hide()
             self._layer, self._before = weakref.ref(layer), layer.colormap
-        layer.colormap = colours
+        if self.shown is not colours:
+            self.shown = colours
+            layer.colormap = colours.colormap
 
     def hide(self) -> None:
         """Give the layer its colours back, unless the user chose others meanwhile."""
         layer = self._shown()
         if layer is not None and isinstance(layer.colormap, DirectLabelColormap):
             layer.colormap = self._before
-        self._layer, self._before = None, None
+        self.shown = self._layer = self._before = None
 
     def _shown(self) -> Labels | None:
         return None if self._layer is None else self._layer()

@@ -9,13 +9,12 @@ import time
 from typing import Any
 
 from napari.components import ViewerModel
-from napari.utils.colormaps import DirectLabelColormap
 
 from napari_seg.gui.correction.desk import Desk
 from napari_seg.gui.faults import explained, notify
 from napari_seg.gui.jobs import Job, Jobs
 from napari_seg.gui.layers import METADATA_KEY
-from napari_seg.gui.review.colours import StateColours, iter_coloured
+from napari_seg.gui.review.colours import Colouring, StateColours, iter_coloured
 from napari_seg.gui.review.looking import (
     go_to_plane,
     grid_pixel,
@@ -133,7 +132,7 @@ class ReviewTable:
         if is_on:
             self.look_again()
 
-    def _show_colours(self, colours: DirectLabelColormap | None) -> None:
+    def _show_colours(self, colours: Colouring | None) -> None:
         desk = self._corrector.desk
         if self.colours is None:
             return
@@ -180,7 +179,9 @@ class ReviewTable:
         locked = frozenset(desk.locks.ids)
         correct = called_correct(desk.target.layer, desk.target.axes)
         steps = iter_rows(order, desk.target.labels, locked, scores, correct)
-        steps = iter_coloured(steps, is_on=self.colours is not None)
+        colours = self.colours
+        before = None if colours is None else colours.shown
+        steps = iter_coloured(steps, is_on=colours is not None, before=before)
         self._job = self._jobs.start(
             Job(steps, on_done=self._take, on_error=self._fail)
         )
@@ -191,7 +192,7 @@ class ReviewTable:
         if is_fault:
             notify(error)
 
-    def _take(self, found: tuple[list[TableRow], DirectLabelColormap | None]) -> None:
+    def _take(self, found: tuple[list[TableRow], Colouring | None]) -> None:
         rows, colours = found
         objects = [row for row in rows if not row.is_plane]
         done = {r.ranked.object_id for r in objects if r.state is RowState.VERIFIED}
