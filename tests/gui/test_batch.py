@@ -330,7 +330,7 @@ def test_a_pair_is_opened_with_its_scale(session: Session, folder: Path) -> None
     session.viewer.layers.clear()
     session.run()
     session.panel.open_requested.emit("y/a")
-    session.wait()
+    session.wait(lambda: len(session.viewer.layers) == 2)
     image, labels = session.viewer.layers
     assert labels.data.max() == 2
     assert labels.name == "y/a labels"

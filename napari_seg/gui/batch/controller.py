@@ -13,7 +13,7 @@ from typing import Any
 from napari.components import ViewerModel
 
 from napari_seg.data.run_manifest import Mode
-from napari_seg.gui.batch.reading import BatchReader, add_pair
+from napari_seg.gui.batch.reading import BatchReader
 from napari_seg.gui.batch.rows import BatchList, RowState, progress_text
 from napari_seg.gui.batch.settings import (
     BatchSettings,
@@ -31,6 +31,7 @@ from napari_seg.gui.batch.steps import (
 )
 from napari_seg.gui.engine import params_of
 from napari_seg.gui.faults import explained, notify
+from napari_seg.gui.folder.image_layer import image_layer, labels_of
 from napari_seg.gui.jobs import Job, Jobs
 from napari_seg.state import JobState, Remembered, from_stored
 from napari_seg.types import Progress
@@ -282,8 +283,18 @@ class BatchController:
             self._reader.open(row, self._on_pair)
 
     def _on_pair(self, pair: Pair) -> None:
-        add_pair(self._viewer, pair)
+        """Show an image, then its labels: together they hold up the window."""
+        axes, image = image_layer(pair.name, pair.data, pair.limits)
+        self._viewer.add_layer(image)
         self._say("" if pair.labels is not None else f"{pair.name} has no labels yet.")
+
+        def show_labels() -> None:
+            if image in self._viewer.layers:
+                layer = labels_of(self._viewer, image, axes, pair.labels)
+                self._viewer.add_layer(layer)
+
+        if pair.labels is not None:
+            self._jobs.later(f"labels of {image.name}", 0.0, show_labels)
 
     def _show_settings(self) -> None:
         known = self.settings

@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from napari.components import ViewerModel
-from napari.layers import Labels
-
 from napari_seg.gui.batch.rows import BatchList, BatchRow
 from napari_seg.gui.batch.steps import (
     Pair,
@@ -16,11 +13,8 @@ from napari_seg.gui.batch.steps import (
     iter_pair,
     iter_pictures,
 )
-from napari_seg.gui.folder.image_layer import image_layer
 from napari_seg.gui.folder.thumbnails import Thumbnail
 from napari_seg.gui.jobs import Job, Jobs
-from napari_seg.gui.layers import METADATA_KEY, labels_kwargs, labels_view, take_source
-from napari_seg.state import Scope
 from napari_seg.types import Progress
 
 _SOON_S = 0.02
@@ -97,19 +91,3 @@ class BatchReader:
     def _fail(self, error: BaseException) -> None:
         self._listing = None
         self._on_error(error)
-
-
-def add_pair(viewer: ViewerModel, pair: Pair) -> None:
-    """Open an image and its labels in a viewer."""
-    axes, image = image_layer(pair.name, pair.data, pair.limits)
-    viewer.add_layer(image)
-    if pair.labels is None:
-        return
-    source = take_source(viewer, image, axes, Scope.IMAGE)
-    layer = Labels(
-        labels_view(source, pair.labels),
-        name=f"{image.name} labels",
-        **labels_kwargs(source),
-    )
-    layer.metadata[METADATA_KEY] = {"image": image.name, "axes": axes}
-    viewer.add_layer(layer)

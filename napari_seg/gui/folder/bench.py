@@ -18,11 +18,11 @@ from napari_seg.gui.correction.history import can_undo
 from napari_seg.gui.correction.locks import LOCKED_KEY, MARKS_KEY
 from napari_seg.gui.correction.target import repeated_axis
 from napari_seg.gui.folder.ahead import Prediction
-from napari_seg.gui.folder.image_layer import image_layer
+from napari_seg.gui.folder.image_layer import image_layer, labels_of
 from napari_seg.gui.folder.prepared import Prepared
 from napari_seg.gui.folder.saver import Saving
 from napari_seg.gui.jobs import Jobs, spared_collector
-from napari_seg.gui.layers import METADATA_KEY, labels_kwargs, labels_view, take_source
+from napari_seg.gui.layers import METADATA_KEY, take_source
 from napari_seg.gui.proposal import Proposal
 from napari_seg.gui.weights.changes import LabelsWatch
 from napari_seg.state import Scope
@@ -67,19 +67,11 @@ class Bench:
         stored, item = self.opened.labels, self.opened.item
         if stored is None or item is None:
             return
-        source = take_source(self._viewer, self.image, self.axes, Scope.IMAGE)
-        layer = Labels(
-            labels_view(source, stored),
-            name=f"{self.image.name} labels",
-            **labels_kwargs(source),
-        )
+        layer = labels_of(self._viewer, self.image, self.axes, stored)
         is_open = item.correct_ids is not None
         states = item.states.items() if is_open else ()
-        layer.metadata[METADATA_KEY] = {
-            "image": self.image.name,
-            "axes": self.axes,
-            LOCKED_KEY: [i for i, state in states if state == VERIFIED],
-        }
+        locked = [i for i, state in states if state == VERIFIED]
+        layer.metadata[METADATA_KEY][LOCKED_KEY] = locked
         self._viewer.add_layer(layer)
         self.follow(layer, self._stored)
 

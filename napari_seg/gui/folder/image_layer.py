@@ -1,14 +1,17 @@
-"""The layer of an image that was read from a file."""
+"""The layers of an image and of labels that were read from files."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
-from napari.layers import Image
+from napari.components import ViewerModel
+from napari.layers import Image, Labels
 
 from napari_seg.data.image_data import ImageData, spacing_axes
 from napari_seg.gui.folder.prepared import Limits
+from napari_seg.gui.layers import METADATA_KEY, labels_kwargs, labels_view, take_source
+from napari_seg.state import Scope
 
 
 def image_layer(name: str, data: ImageData, limits: Limits | None) -> tuple[str, Image]:
@@ -50,3 +53,31 @@ def image_layer(name: str, data: ImageData, limits: Limits | None) -> tuple[str,
     if limits is not None and not is_rgb:
         layer.contrast_limits = limits.shown
     return axes, layer
+
+
+def labels_of(viewer: ViewerModel, image: Image, axes: str, stored: Any) -> Labels:
+    """Make the layer of labels that were read from a file.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+        Has the image.
+    image : Image
+    axes : str
+        Of its data.
+    stored : array of int
+        With the axes of the image but C.
+
+    Returns
+    -------
+    Labels
+        Lies on the image, and is not in the viewer yet.
+    """
+    source = take_source(viewer, image, axes, Scope.IMAGE)
+    layer = Labels(
+        labels_view(source, stored),
+        name=f"{image.name} labels",
+        **labels_kwargs(source),
+    )
+    layer.metadata[METADATA_KEY] = {"image": image.name, "axes": axes}
+    return layer
