@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from napari_seg.models.card import Card
 
 LOOK_ERROR = 0.4
-"""How wrong (octaves, standard deviation) an estimate from a look is."""
+"""How wrong (octaves, standard deviation) an estimate from a look is at least: no
+model has been tried on more than a few kinds of images."""
 LEAST_SPREAD = 0.3
 """How much (octaves) objects may differ from the usual however alike those were."""
 ZOOMS = (1.0, 0.5, 0.25, 0.125, 2.0)
@@ -132,6 +133,7 @@ def temper(seen_px: float, card: Card) -> float:
     if card.usual_diameter_px is None:
         return seen_px
     prior = math.hypot(card.usual_spread, LEAST_SPREAD)
-    share = prior**2 / (prior**2 + LOOK_ERROR**2)
+    error = max(card.look_error, LOOK_ERROR)
+    share = prior**2 / (prior**2 + error**2)
     usual = card.usual_diameter_px
     return float(usual * (seen_px / usual) ** share)

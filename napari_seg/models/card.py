@@ -49,6 +49,9 @@ class Card:
     estimates for new images are drawn towards it."""
     usual_spread: float = 0.0
     """Standard deviation of that over the images, in octaves (doublings)."""
+    look_error: float = 0.0
+    """How far an estimate from a look at one image is off, in octaves (root mean square
+    over images of known size)."""
     pixel_size_um: float | None = None
     """Pixel size (micrometres) of the training images, if one size holds for all."""
     z_step_px: float | None = None

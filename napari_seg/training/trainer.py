@@ -27,6 +27,7 @@ from napari_seg.training.progress import Stopwatch, TrainProgress
 from napari_seg.training.rehearsal import iter_read_rehearsal
 from napari_seg.training.schedule import fraction_done
 from napari_seg.training.sitting import Sitting
+from napari_seg.training.size_error import iter_look_error
 from napari_seg.training.sources import (
     Reading,
     Source,
@@ -246,6 +247,11 @@ class _Run:
     def _iter_finish(self, device: str) -> Generator[Progress, None, Checkpoint]:
         best = load_model(self.out)
         card = yield from iter_calibrate(best, self.held_out, device=device)
+        if card.ndim == 2:
+            known = [*self.held_out, *self.pairs]
+            card = yield from iter_look_error(
+                replace(best, card=card), known, device=device
+            )
         calibrated = replace(best, card=card)
         found = yield from iter_validate(calibrated, self.held_out, device=device)
         save_checkpoint(self.out, best.network, with_scores(card, found.metrics))

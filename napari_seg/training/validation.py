@@ -39,7 +39,7 @@ SEED_THRESHOLDS = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 """Interior probabilities tried by `iter_calibrate`."""
 SCORES = (0.2, 0.3, *SEED_THRESHOLDS)
 """Scores tried by `iter_calibrate` for networks that find objects."""
-SMALLEST_SHARES = (0.0, 0.025, 0.05, 0.1)
+SMALLEST_SHARES = (0.0, 0.025, 0.05, 0.1, 0.25)
 """Smallest areas tried, as shares of a disc of the object diameter."""
 
 Choice = tuple[float, float, float]
@@ -84,9 +84,9 @@ def iter_validate(
     scores: list[Metrics] = []
     picture: Picture | None = None
     for number, plane in enumerate(pairs):
-        pair = _crop(plane, checkpoint.card)
+        pair = crop(plane, checkpoint.card)
         job = _iter_segment(checkpoint, pair, device, keep=False)
-        found = yield from _as_stage(job, "validate", number, len(pairs))
+        found = yield from as_stage(job, "validate", number, len(pairs))
         scores.append(_score_known(found.labels, pair.labels))
         if picture is None or (not picture.truth.any() and pair.labels.any()):
             picture = _picture(pair, found.labels)
@@ -114,12 +114,12 @@ def iter_calibrate(
     choices = _choices(checkpoint.card)
     counts = {choice: np.zeros(2 + len(IOU_THRESHOLDS)) for choice in choices}
     for number, full in enumerate(pairs):
-        pair = _crop(full, checkpoint.card)
+        pair = crop(full, checkpoint.card)
         job = _iter_segment(checkpoint, pair, device, keep=True)
-        found = yield from _as_stage(job, "calibrate", number, len(pairs))
+        found = yield from as_stage(job, "calibrate", number, len(pairs))
         for key, group in groupby(choices, key=lambda choice: choice[:2]):
             again = iter_derive(found, InstanceParams(*key))
-            labels = yield from _as_stage(again, "calibrate", number, len(pairs))
+            labels = yield from as_stage(again, "calibrate", number, len(pairs))
             sizes = np.bincount(labels.ravel())
             known, truth = without_ignored(labels, pair.labels)
             ids = np.unique(known[known > 0])
@@ -192,18 +192,22 @@ def _score(counts: NDArray[np.float64]) -> float:
 def _iter_segment(
     checkpoint: Checkpoint, pair: TrainingPair, device: str, *, keep: bool
 ) -> Generator[Progress, None, Segmentation]:
-    card = checkpoint.card
-    params = SegmentParams(
+    params = params_for(pair, checkpoint.card, device)
+    params = replace(params, keep_probabilities=keep)
+    return iter_segment(pair.image, checkpoint, params)
+
+
+def params_for(pair: TrainingPair, card: Card, device: str) -> SegmentParams:
+    """Return how a pair is segmented: at the true size of its objects."""
+    return SegmentParams(
         axes="CZYX" if pair.labels.ndim == 3 else "CYX",
         device=device,
         channel=0 if card.in_channels == 1 else None,
         diameter_px=pair.diameter_px or card.object_diameter_px,
-        keep_probabilities=keep,
     )
-    return iter_segment(pair.image, checkpoint, params)
 
 
-def _as_stage(
+def as_stage(
     job: Generator[Progress, None, Result], stage: str, done: int, total: int
 ) -> Generator[Progress, None, Result]:
     """Pass a job on under another name: only that it moves is of interest."""
@@ -225,7 +229,7 @@ def evenly(planes: Sequence[Plane], most: int) -> list[Plane]:
     ]
 
 
-def _crop(plane: TrainingPlane, card: Card) -> TrainingPair:
+def crop(plane: TrainingPlane, card: Card) -> TrainingPair:
     """Cut a window of at most `LARGEST_PX` that has objects, if there are any."""
     zoom = card.object_diameter_px / plane.diameter_px if plane.diameter_px else 1.0
     side = max(int(LARGEST_PX / zoom), 1)
