@@ -191,7 +191,7 @@ def memory(options: argparse.Namespace, image: np.ndarray) -> None:
 
 
 def speed(options: argparse.Namespace, image: np.ndarray) -> None:
-    """Compare workers, and a run with its forward passes alone."""
+    """Compare a run in this process with its forward passes alone."""
     model = load_model(options.model)
     diameter = model.card.object_diameter_px
     shape = (options.planes, options.side, options.side)
@@ -296,6 +296,7 @@ def paper(options: argparse.Namespace) -> None:
         hours_of_the_scheduler_for_all=total * (driver_us + scheduler_us) / 3.6e9,
         least_seconds_of_a_task=options.nodes * (driver_us + scheduler_us) / 1e6,
         state_mb=7 * grid.count / 1e6,
+        core_hours_of_the_network=voxels / (options.mpx_per_second * 1e6) / 3600,
     )
 
 
@@ -356,6 +357,9 @@ def main() -> None:
     made.add_argument("--rounds", type=int, default=2)
     made.add_argument("--terabytes", type=float, default=100.0)
     made.add_argument("--nodes", type=int, default=1000)
+    made.add_argument(
+        "--mpx-per-second", type=float, default=0.5, help="of a core, nuclei-unet"
+    )
     made.add_argument("--tasks", type=int, default=50_000)
     made.add_argument("--objects", type=int, default=5_000_000)
     made.add_argument("--simulated", type=int, default=50)
