@@ -22,8 +22,8 @@ from napari_seg.inference.pool import BLOCK, WORKER, Outcome, do
 if TYPE_CHECKING:
     from napari_seg.inference.block_queue import Task
     from napari_seg.inference.block_worker import BlockWorker
+    from napari_seg.inference.volume_options import VolumeOptions
     from napari_seg.inference.volume_plan import VolumePlan
-    from napari_seg.inference.volumes import VolumeOptions
 
 INSTALL = 'pip install "napari-seg[cluster]"'
 _AHEAD = 2

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from napari_seg.inference.params import SegmentParams
     from napari_seg.inference.reader import ImageReader
     from napari_seg.inference.segment import Model
+    from napari_seg.inference.volume_options import VolumeOptions
     from napari_seg.inference.volume_plan import VolumePlan
-    from napari_seg.inference.volumes import VolumeOptions
     from napari_seg.models.checkpoint import Checkpoint
     from napari_seg.types import Progress
 

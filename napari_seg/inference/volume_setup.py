@@ -33,7 +33,7 @@ from napari_seg.inference.volume_plan import Ranges, VolumePlan
 if TYPE_CHECKING:
     from napari_seg.inference.params import SegmentParams
     from napari_seg.inference.reader import ImageReader
-    from napari_seg.inference.volumes import VolumeOptions
+    from napari_seg.inference.volume_options import VolumeOptions
     from napari_seg.models.card import Card
     from napari_seg.models.checkpoint import Checkpoint
     from napari_seg.types import Progress
