@@ -176,7 +176,7 @@ def read_note(path: Path) -> dict[str, Any]:
     return dict(found) if isinstance(found, Mapping) else {}
 
 
-def parts(whole: slice, step: int) -> list[slice]:
+def _parts(whole: slice, step: int) -> list[slice]:
     """Cut a slice with bounds into parts of a length; the last may be shorter."""
     stops = range(whole.start, whole.stop, step)
     return [slice(i, min(i + step, whole.stop)) for i in stops]
@@ -200,6 +200,6 @@ def halve(level: int, path: Path, region: Sequence[slice]) -> None:
         for s, n in zip((rows, columns), finer.shape[-2:], strict=True)
     ]
     # A layer of chunks at a time, so that little memory is used.
-    layers = [parts(s, n) for s, n in zip(leading, own.chunks, strict=False)]
+    layers = [_parts(s, n) for s, n in zip(leading, own.chunks, strict=False)]
     for layer in product(*layers):
         renew_level(finer, own, (*layer, *sides))

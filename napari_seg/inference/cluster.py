@@ -288,6 +288,7 @@ def _open(plan: VolumePlan, threads: int) -> BlockWorker:
     worker = BlockWorker(plan, load_model_of(plan), claim_device(plan.params.device))
     _held[plan.token] = worker
     # `do` collects what Zarr leaves in cycles; it need not look at modules for that.
+    gc.unfreeze()  # an earlier run's network may go
     gc.collect()
     gc.freeze()
     return worker

@@ -151,16 +151,22 @@ class FullResolution:
                 Job(
                     _iter_write(each, math.inf),
                     on_done=partial(self._show_again, each),
-                    on_error=self._on_error,
+                    on_error=partial(self._fail, each),
                 )
             )
 
     def _show_again(self, each: _Opened, _: None) -> None:
         """Show all levels of labels whose full resolution was closed."""
-        if each in self._removed:
+        if not each.boxes and each in self._removed:
             self._removed.remove(each)
-        if each.whole in self._viewer.layers:
+        is_open = any(other.whole is each.whole for other in self._opened)
+        if each.whole in self._viewer.layers and not is_open:
             each.whole.visible = True
+
+    def _fail(self, each: _Opened, error: BaseException) -> None:
+        """Show them nevertheless; what was not written is tried again at closing."""
+        self._show_again(each, None)
+        self._on_error(error)
 
 
 def _iter_write(each: _Opened, seconds: float) -> Generator[Progress, None, None]:
