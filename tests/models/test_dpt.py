@@ -1,5 +1,6 @@
 import pytest
 import torch
+import transformers
 
 from napari_seg.errors import CheckpointError, UnknownModelError
 from napari_seg.models.blocks.encoder import build_encoder
@@ -63,7 +64,6 @@ def test_what_is_trained_from_scratch_fits_the_package():
 @pytest.mark.parametrize("readout", ["ignore", "add", "project"])
 @pytest.mark.parametrize("norm", ["batch", None])
 def test_same_logits_as_transformers_with_its_weights(readout, norm):
-    transformers = pytest.importorskip("transformers")
     torch.manual_seed(0)
     config = transformers.DPTConfig(
         hidden_size=48,

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import dask.array as da
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -181,7 +182,6 @@ def test_only_the_needed_region_is_read() -> None:
 
 
 def test_dask_blocks_beyond_the_box_are_never_computed() -> None:
-    da = pytest.importorskip("dask.array")
     image, disc = discs(side=96)
 
     def block(block_info: Any = None) -> NDArray[np.float32]:

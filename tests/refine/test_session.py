@@ -2,8 +2,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import dask.array as da
 import numpy as np
 import pytest
+import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -156,13 +158,11 @@ def test_labels_that_cannot_be_edited_are_refused() -> None:
     image, labels = scene()
     with pytest.raises(LabelsError, match="integers"):
         CorrectionSession(image, labels.astype(float))
-    da = pytest.importorskip("dask.array")
     with pytest.raises(LabelsError, match="in place"):
         CorrectionSession(image, da.from_array(labels))
 
 
 def test_zarr_labels_are_edited_in_their_box() -> None:
-    zarr = pytest.importorskip("zarr")
     image, labels = scene("uint16")
     stored = zarr.array(labels, chunks=(20, 20))
     session = CorrectionSession(image, stored)
