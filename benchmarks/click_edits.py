@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from benchmarks.click_errors import Overlaps
-    from benchmarks.click_fix import Segmented
+    from benchmarks.click_pieces import Segmented
 
 
 @dataclass(frozen=True)

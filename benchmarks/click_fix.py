@@ -4,41 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from benchmarks.click_edits import Edited, join_and_split
 from benchmarks.click_errors import NO_MATCH_IOU, kind_of_error, overlaps
-from benchmarks.click_pieces import View, cut_piece, read_grid
+from benchmarks.click_pieces import Segmented, View, cut_piece
 from benchmarks.robot import Rule, Tool, Trial, play
-from napari_seg.data.io import read_labels
 from napari_seg.imaging.edits import next_free_id
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-
-@dataclass(frozen=True)
-class Segmented:
-    """An image with its truth and what a network made of it.
-
-    Parameters
-    ----------
-    name : str
-    image : ndarray, channels last where it has any
-    truth, labels : ndarray of int32, shape of the grid
-    probabilities : ndarray of float32, shape (K, *grid)
-    spacing : tuple of float
-    """
-
-    name: str
-    image: NDArray[Any]
-    truth: NDArray[np.int32]
-    labels: NDArray[np.int32]
-    probabilities: NDArray[np.float32]
-    spacing: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -54,16 +31,6 @@ class Mended:
 
     kind: str
     trial: Trial
-
-
-def segmented(folder: Path, name: str, model: Any) -> Segmented:
-    """Run a network on one image, with the settings of the panel."""
-    from napari_seg.inference.segment import segment
-
-    image, spacing = read_grid(folder / "images" / name)
-    truth = np.asarray(read_labels(folder / "masks" / name).array)
-    found = segment(image, model)
-    return Segmented(name, image, truth, found.labels, found.probabilities, spacing)
 
 
 def mend(

@@ -177,3 +177,34 @@ def around(mask: NDArray[np.bool_]) -> Box:
         pad = (side.stop - side.start) // 2 + EDGE_PX
         sides.append(slice(max(side.start - pad, 0), min(side.stop + pad, length)))
     return tuple(sides)
+
+
+@dataclass(frozen=True)
+class Segmented:
+    """An image with its truth and what a network made of it.
+
+    Parameters
+    ----------
+    name : str
+    image : ndarray, channels last where it has any
+    truth, labels : ndarray of int32, shape of the grid
+    probabilities : ndarray of float32, shape (K, *grid)
+    spacing : tuple of float
+    """
+
+    name: str
+    image: NDArray[Any]
+    truth: NDArray[np.int32]
+    labels: NDArray[np.int32]
+    probabilities: NDArray[np.float32]
+    spacing: tuple[float, ...]
+
+
+def segmented(folder: Path, name: str, model: Any) -> Segmented:
+    """Run a network on one image, with the settings of the panel."""
+    from napari_seg.inference.segment import segment
+
+    image, spacing = read_grid(folder / "images" / name)
+    truth = np.asarray(read_labels(folder / "masks" / name).array)
+    found = segment(image, model)
+    return Segmented(name, image, truth, found.labels, found.probabilities, spacing)

@@ -28,8 +28,8 @@ import numpy as np
 
 from benchmarks._table import report
 from benchmarks.click_errors import KINDS
-from benchmarks.click_fix import Segmented, mend, segmented, spurious
-from benchmarks.click_pieces import Network, Piece, sample
+from benchmarks.click_fix import mend, spurious
+from benchmarks.click_pieces import Network, Piece, Segmented, sample, segmented
 from benchmarks.click_tools import MENDING, PLANAR, TOOLS
 from benchmarks.robot import MOST_CLICKS, Rule, Trial, play
 

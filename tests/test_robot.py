@@ -15,8 +15,8 @@ from skimage.draw import disk
 
 from benchmarks import clicks
 from benchmarks.click_errors import KINDS, kind_of_error, overlaps
-from benchmarks.click_fix import Segmented, mend, spurious
-from benchmarks.click_pieces import View, around, cut_piece, sample
+from benchmarks.click_fix import mend, spurious
+from benchmarks.click_pieces import Segmented, View, around, cut_piece, sample
 from benchmarks.click_tools import TOOLS
 from benchmarks.robot import MOST_CLICKS, Click, Rule, Trial, iou, next_click, play
 

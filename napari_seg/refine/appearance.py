@@ -50,6 +50,28 @@ class Appearance:
         return np.asarray(found.reshape(values.shape[1:]), np.float32)
 
 
+@dataclass(frozen=True)
+class Evidence:
+    """Log-odds in two parts: by intensity, and by place.
+
+    Parameters
+    ----------
+    appearance : Appearance
+    spatial : ndarray of float32
+        By place: suggested shape, strokes, network.
+    weight : float
+        Of the appearance.
+    """
+
+    appearance: Appearance
+    spatial: NDArray[np.float32]
+    weight: float
+
+    def log_odds(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the sum of both parts for the image they were gathered from."""
+        return self.weight * self.appearance.log_odds(image) + self.spatial
+
+
 def fit_appearance(
     values: NDArray[np.float32],
     inside: NDArray[np.floating],

@@ -1,11 +1,15 @@
-"""The local box of a cut: where it starts and how it grows."""
+"""The local box of a cut: where it starts, how it grows, and a mask in one."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from napari_seg.imaging.deltas import bounding_box
+from napari_seg.imaging.slabs import moved
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -84,3 +88,36 @@ def clipped(box: Box, within: Box) -> Box:
 def volume(box: Box) -> int:
     """Return the number of voxels in a box."""
     return int(np.prod([s.stop - s.start for s in box]))
+
+
+@dataclass(frozen=True)
+class Instance:
+    """An object as the network sees it.
+
+    Parameters
+    ----------
+    box : tuple of slice
+        Where in the image.
+    mask : ndarray of bool, shape of the box
+    """
+
+    box: Box
+    mask: NDArray[np.bool_]
+
+    def around(self, margin_px: float, spacing: Sequence[float], limits: Box) -> Box:
+        """Return its bounding box with a margin, within limits."""
+        tight = moved(bounding_box(self.mask), [s.start for s in self.box])
+        corners = np.array([[s.start for s in tight], [s.stop - 1 for s in tight]])
+        shape = [s.stop for s in limits]
+        return clipped(box_around(corners, shape, margin_px, spacing), limits)
+
+    def read(self, box: Box) -> NDArray[np.bool_]:
+        """Return the mask in another box."""
+        result = np.zeros([s.stop - s.start for s in box], bool)
+        common = clipped(self.box, box)
+        if volume(common):
+            here, there = (
+                moved(common, [-s.start for s in frame]) for frame in (box, self.box)
+            )
+            result[here] = self.mask[there]
+        return result

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import ndimage
 
-from napari_seg.refine.appearance import Appearance, fit_appearance
+from napari_seg.refine.appearance import Evidence, fit_appearance
 from napari_seg.refine.depth import signed_depth
 from napari_seg.refine.energy import FOREGROUND
 from napari_seg.refine.hints import suggest
@@ -17,28 +17,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_seg.refine.scene import Scene, Weights
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """Log-odds in two parts: by intensity, and by place.
-
-    Parameters
-    ----------
-    appearance : Appearance
-    spatial : ndarray of float32
-        By place: suggested shape, strokes, network.
-    weight : float
-        Of the appearance.
-    """
-
-    appearance: Appearance
-    spatial: NDArray[np.float32]
-    weight: float
-
-    def log_odds(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the sum of both parts for the image they were gathered from."""
-        return self.weight * self.appearance.log_odds(image) + self.spatial
 
 
 def gather(scene: Scene, weights: Weights) -> Evidence:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import ndimage
 from skimage.segmentation import watershed
 
-from napari_seg.imaging.deltas import bounding_box
-from napari_seg.imaging.slabs import moved
-from napari_seg.refine.box import box_around, clipped, grown, touched_sides, volume
+from napari_seg.refine.box import (
+    Instance,
+    box_around,
+    clipped,
+    grown,
+    touched_sides,
+    volume,
+)
 from napari_seg.refine.lobes import depth_in, lobe_at
 from napari_seg.refine.pyramid import block_mean, enlarged, shrink_factors
 from napari_seg.refine.reading import unit_spread
@@ -41,39 +46,6 @@ MOST_VOXELS = 60_000
 CENTRED, SURE = 0.6, 0.4
 """An instance is believed if a stroke is at least this near to its middle, and the
 network this sure of it: 1 where probabilities are 0 or 1, 0 where they are a half."""
-
-
-@dataclass(frozen=True)
-class Instance:
-    """An object as the network sees it.
-
-    Parameters
-    ----------
-    box : tuple of slice
-        Where in the image.
-    mask : ndarray of bool, shape of the box
-    """
-
-    box: Box
-    mask: NDArray[np.bool_]
-
-    def around(self, margin_px: float, spacing: Sequence[float], limits: Box) -> Box:
-        """Return its bounding box with a margin, within limits."""
-        tight = moved(bounding_box(self.mask), [s.start for s in self.box])
-        corners = np.array([[s.start for s in tight], [s.stop - 1 for s in tight]])
-        shape = [s.stop for s in limits]
-        return clipped(box_around(corners, shape, margin_px, spacing), limits)
-
-    def read(self, box: Box) -> NDArray[np.bool_]:
-        """Return the mask in another box."""
-        result = np.zeros([s.stop - s.start for s in box], bool)
-        common = clipped(self.box, box)
-        if volume(common):
-            here, there = (
-                moved(common, [-s.start for s in frame]) for frame in (box, self.box)
-            )
-            result[here] = self.mask[there]
-        return result
 
 
 def believed(known: Known, strokes: Sequence[Stroke]) -> Known:

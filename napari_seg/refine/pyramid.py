@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_seg.imaging.deltas import Box
-    from napari_seg.refine.evidence import Evidence
+    from napari_seg.refine.appearance import Evidence
 
 
 def shrink_factors(

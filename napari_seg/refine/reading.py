@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_seg.imaging.deltas import Box
-    from napari_seg.refine.instance_hint import Instance
+    from napari_seg.refine.box import Instance
     from napari_seg.refine.volume import Volume
 
 

@@ -19,7 +19,7 @@ from napari_seg.refine.box import (
     volume,
 )
 from napari_seg.refine.energy import BACKGROUND, FOREGROUND, FREE
-from napari_seg.refine.evidence import Evidence, gather
+from napari_seg.refine.evidence import gather
 from napari_seg.refine.instance_hint import believed, find_instance, without_network
 from napari_seg.refine.pyramid import cut_band, cut_scene, shrink_factors, shrunk
 from napari_seg.refine.reading import read_scene
@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_seg.imaging.deltas import Box
+    from napari_seg.refine.appearance import Evidence
     from napari_seg.refine.volume import Volume
 
 

@@ -7,15 +7,12 @@ its centre, and the four extreme points (Zhou et al., arXiv:1901.08043).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor
 from torchvision.models.detection.roi_heads import keypointrcnn_loss
 
-if TYPE_CHECKING:
-    from napari_seg.models.blocks.regions import Targets
-
+Targets = list[dict[str, Tensor]]
+"""For each image ``boxes``, ``labels``, ``masks`` and perhaps ``ignored`` (Y, X)."""
 KEYPOINTS = ("centre", "top", "left", "bottom", "right")
 """In the order in which they are learnt and returned."""
 

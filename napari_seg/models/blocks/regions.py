@@ -20,13 +20,11 @@ from torchvision.models.detection.roi_heads import (
 from torchvision.models.detection.rpn import RegionProposalNetwork
 from torchvision.ops import roi_align
 
-from napari_seg.models.blocks.keypoints import keypoint_loss, places_of
+from napari_seg.models.blocks.keypoints import Targets, keypoint_loss, places_of
 
 MOST_IGNORED = 0.3
 """Share of ignored pixels above which a proposal without an object is not judged."""
 
-Targets = list[dict[str, Tensor]]
-"""For each image ``boxes``, ``labels``, ``masks`` and perhaps ``ignored`` (Y, X)."""
 Features = dict[str, Tensor]
 """Maps of a pyramid by name, the finest first."""
 
