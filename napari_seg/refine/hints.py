@@ -161,7 +161,10 @@ def _offsets(
     process. Its dual is solved by Hildreth's method, one mark after the other.
     """
     # The first corrections tell how outlines are drawn here, later ones mend places.
-    common = weights.shift_all / max(len(scene.strokes) - 1, 1) ** weights.shift_decay
+    earlier = max(len(scene.strokes) - 1, 1)
+    common = weights.shift_all / earlier**weights.shift_decay
+    if len(scene.strokes) > weights.shift_strokes:
+        common = 0.0
     # What is wrong by more than a few voxels is not all a matter of taste.
     cell = min(scene.spacing)
     most = max(max(goal - sign * depth[point] for point, sign, goal in marks), 1e-6)

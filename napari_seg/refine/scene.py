@@ -46,6 +46,8 @@ class Weights:
     """... but not by much more than this many voxels; ..."""
     shift_decay: float = 0.6
     """... later ones mend places: power of the number of strokes that lessens it."""
+    shift_strokes: int = 5
+    """After so many strokes a further one moves nothing far from itself."""
     shift_reach: float = 0.5
     """How far the rest reaches, in radii of the object."""
     sharpness: float = 0.8

@@ -63,6 +63,23 @@ def test_a_deep_error_is_not_taken_for_a_habit_of_all_outlines() -> None:
     assert moved[30, 8] < 0.25 * moved[30, 52]
 
 
+def test_a_late_correction_leaves_what_is_far_from_it_alone() -> None:
+    turns = np.arange(5) * 2 * np.pi / 5 + np.pi / 2
+    inside = np.stack([30 + 8 * np.sin(turns), 30 + 8 * np.cos(turns)], 1).astype(int)
+    strokes = [Stroke(p[None], True) for p in inside]
+
+    def moved(count: int) -> np.ndarray:
+        last = Stroke(np.array([[30, 46]]), True)
+        scene = disc_scene([*strokes[:count], last])
+        depth = signed_depth(scene.previous, SPACING)
+        return shifted(depth, scene, Weights()) - depth
+
+    early, late = moved(3), moved(5)
+    assert early[30, 14] > 0.2
+    assert late[30, 14] < 0.01
+    assert late[30, 46] > 2
+
+
 def test_near_a_mended_error_the_outline_is_less_sure_than_far_away() -> None:
     scene = disc_scene([Stroke(np.array([[30, 46]]), True)])
     softness = suggest(scene, Weights()).softness
