@@ -33,13 +33,14 @@ Plane = TypeVar("Plane")
 LARGEST_PX = 640
 """Larger validation images are cropped to this side, in network pixels."""
 
-THRESHOLDS = (0.4, 0.5, 0.6)
-"""Foreground probabilities tried by `iter_calibrate`."""
+THRESHOLDS = (0.4, 0.5, 0.6, 0.7, 0.8)
+"""Foreground probabilities tried by `iter_calibrate`: border weights make a network see
+more foreground than there is."""
 SEED_THRESHOLDS = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 """Interior probabilities tried by `iter_calibrate`."""
 SCORES = (0.2, 0.3, *SEED_THRESHOLDS)
 """Scores tried by `iter_calibrate` for networks that find objects."""
-SMALLEST_SHARES = (0.0, 0.025, 0.05, 0.1, 0.25)
+SMALLEST_SHARES = (0.0, 0.025, 0.05, 0.1, 0.15, 0.25)
 """Smallest areas tried, as shares of a disc of the object diameter."""
 
 Choice = tuple[float, float, float]
