@@ -32,6 +32,13 @@ from napari_seg.training.trainer import iter_train
 SETS = ("em_axons", "nuclei_histology_rgb", "phase_cells")
 KNOWN = "nuclei_fluo"
 """What the shipped model was trained on."""
+MODES: dict[str, dict[str, Any]] = {
+    "rehearsed": {"rehearse": (SAMPLES,)},
+    "frozen": {"rehearse": (), "freeze_norm": True, "encoder_rate": 0.5},
+    "free": {"rehearse": ()},
+}
+"""From a model: as the preset has it, without rehearsing, and with all weights as
+free as from scratch."""
 
 
 def score(model: Checkpoint, folder: Path, every: int = 1) -> dict[str, float]:
@@ -75,9 +82,8 @@ def learn(options: argparse.Namespace, name: str, count: int, mode: str) -> Any:
         alike = {key: FINE_TUNING[key] for key in ("augmentation", "average_decay")}
         params = TrainParams.quick_cpu(object_diameter_px=20.0, **alike, **fields)
     else:
-        rehearse = {"rehearsed": (SAMPLES,), "finetuned": ()}[mode]
         init = Path(options.model)
-        params = TrainParams.quick_cpu(init=init, rehearse=rehearse, **fields)
+        params = TrainParams.quick_cpu(init=init, **MODES[mode], **fields)
     out = file.with_suffix(".safetensors")
     started, processor = time.perf_counter(), time.process_time()
     names = chosen(options.data / name / "train", count, options.seed)

@@ -147,8 +147,10 @@ class TrainParams:
             ``"quick"`` (minutes on a processor), ``"thorough"`` (an hour), ``"gpu"``
             or ``"paper"`` (the U-Net paper's recipe).
         **fields
-            What to set otherwise. With `init`, the presets but ``"paper"`` keep the
-            batch normalisation, spare the encoder and rehearse the samples.
+            What to set otherwise. With `init`, the presets but ``"paper"`` vary
+            patches less. They also keep the batch normalisation, spare the encoder and
+            rehearse the samples, so that it does not forget; not so where nothing is
+            to be rehearsed (``rehearse=()``).
 
         Raises
         ------
@@ -163,6 +165,8 @@ class TrainParams:
         chosen = dict(PRESETS[name])
         if fields.get("init") is not None and name != "paper":
             chosen |= FINE_TUNING
+            if fields.get("rehearse", True):
+                chosen |= REMEMBERING
         return cls(**(chosen | fields))
 
     @classmethod
@@ -188,14 +192,18 @@ class TrainParams:
 
 FINE_TUNING: Mapping[str, Any] = {
     "learning_rate": 2e-3,
-    "freeze_norm": True,
-    "encoder_rate": 0.5,
-    "rehearse": (SAMPLES,),
-    "rehearse_weight": 2.0,
     "augmentation": Augmentation.gentle(),
     "average_decay": 0.99,
 }
 """What the presets change when they start from a checkpoint."""
+
+REMEMBERING: Mapping[str, Any] = {
+    "freeze_norm": True,
+    "encoder_rate": 0.5,
+    "rehearse": (SAMPLES,),
+    "rehearse_weight": 2.0,
+}
+"""What they change besides, unless the checkpoint may forget what it knew."""
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     "quick": {"minutes": 5.0, "batch": 4, "patch_px": 128, "validate_every": 200},

@@ -47,6 +47,7 @@ from napari_seg.types import Progress, run
 if TYPE_CHECKING:
     from threading import Event
 
+    from napari_seg.imaging.metrics import Metrics
     from napari_seg.training.state import Progression
 
 Data = str | Path | Source | Sequence[str | Path | Source]
@@ -175,16 +176,18 @@ class _Run:
         with torch_threads(params.threads):
             network, teacher = build_networks(card, start, params)
             sitting = Sitting(card, network, self.out, params, teacher)
+            last = None
             try:
                 yield from self._iter_steps(
                     sitting, watch, rehearsal, is_tuning=start is not None
                 )
+                last = sitting.last()
             except (GeneratorExit, KeyboardInterrupt):
                 sitting.stop()
                 raise
             finally:
                 sitting.release()
-            return (yield from self._iter_finish(sitting.device))
+            return (yield from self._iter_finish(sitting.device, last))
 
     def _iter_steps(
         self,
@@ -244,18 +247,30 @@ class _Run:
             or (self.stop is not None and self.stop.is_set())
         )
 
-    def _iter_finish(self, device: str) -> Generator[Progress, None, Checkpoint]:
-        best = load_model(self.out)
-        card = yield from iter_calibrate(best, self.held_out, device=device)
+    def _iter_finish(
+        self, device: str, last: Checkpoint | None
+    ) -> Generator[Progress, None, Checkpoint]:
+        # The best weights were chosen with the thresholds of the start: with those
+        # that fit them, the last ones may be better.
+        best, metrics = yield from self._iter_calibrated(load_model(self.out), device)
+        if last is not None:
+            other, others = yield from self._iter_calibrated(last, device)
+            if total_score(others) > total_score(metrics):
+                best, metrics = other, others
+        card = best.card
         if card.ndim == 2:
             known = [*self.held_out, *self.pairs]
-            card = yield from iter_look_error(
-                replace(best, card=card), known, device=device
-            )
-        calibrated = replace(best, card=card)
-        found = yield from iter_validate(calibrated, self.held_out, device=device)
-        save_checkpoint(self.out, best.network, with_scores(card, found.metrics))
+            card = yield from iter_look_error(best, known, device=device)
+        save_checkpoint(self.out, best.network, with_scores(card, metrics))
         return load_model(self.out)
+
+    def _iter_calibrated(
+        self, found: Checkpoint, device: str
+    ) -> Generator[Progress, None, tuple[Checkpoint, Metrics]]:
+        card = yield from iter_calibrate(found, self.held_out, device=device)
+        found = replace(found, card=card)
+        result = yield from iter_validate(found, self.held_out, device=device)
+        return found, result.metrics
 
 
 def _progress(

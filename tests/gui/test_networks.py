@@ -57,11 +57,11 @@ def test_networks_are_offered_only_where_nothing_is_started_from(form):
 
 def test_only_settings_with_an_effect_are_offered(form):
     panel = form._panel
-    assert {"rehearse", "freeze_norm", "w0"} <= shown(form, "offered")
+    assert {"rehearse", "w0"} <= shown(form, "offered")
     assert "volumes" not in shown(form, "offered")
     panel.start_from_requested.emit(SCRATCH)
     assert "w0" in shown(form, "offered")
-    assert not {"rehearse", "freeze_norm"} & shown(form, "offered")
+    assert "rehearse" not in shown(form, "offered")
     assert "volumes" in shown(form, "offered")
     panel.network_requested.emit("maskrcnn")
     assert not {"w0", "sigma_px", "volumes"} & shown(form, "offered")

@@ -75,7 +75,6 @@ class Window:
             patch_px=64,
             batch=2,
             rehearse=False,
-            freeze_norm=False,
             **advanced,
         )
         self.panel.advanced_requested.emit(settings)

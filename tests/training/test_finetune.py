@@ -169,11 +169,38 @@ def test_a_tuned_model_is_never_worse_than_what_it_started_from(
     assert changed(load_model(start), tuned) == set()
 
 
+def test_the_last_weights_win_if_they_are_the_best_once_calibrated(
+    dataset, start, layers, monkeypatch
+):
+    truth = layers[0][1].astype(np.int32)
+
+    def judge(checkpoint, *_, **__):
+        # In training the start seems best, but only for want of the right threshold.
+        is_start = not changed(load_model(start), checkpoint)
+        is_found = is_start != (checkpoint.card.threshold == 0.7)
+        yield Progress("validate", 0, 1)
+        return Validation(evaluate(truth if is_found else truth * 0, truth), None)
+
+    def calibrate(checkpoint, *_, **__):
+        yield Progress("calibrate", 0, 1)
+        return replace(checkpoint.card, threshold=0.7)
+
+    monkeypatch.setattr(trainer, "iter_validate", judge)
+    monkeypatch.setattr(trainer, "iter_calibrate", calibrate)
+    tuned = tune(start, dataset, validate_every=2, learning_rate=0.1)
+    assert changed(load_model(start), tuned)
+    assert tuned.card.threshold == 0.7
+    assert tuned.card.scores["ap_0.50"] == 1
+
+
 def test_presets_are_parameters_for_a_purpose():
     quick = TrainParams.quick_cpu()
     assert (quick.minutes, quick.rehearse, quick.freeze_norm) == (5, (), False)
     tuned = TrainParams.quick_cpu(init=Path("nuclei-unet"), minutes=2)
     assert (tuned.minutes, tuned.rehearse, tuned.freeze_norm) == (2, (SAMPLES,), True)
+    free = TrainParams.quick_cpu(init=Path("nuclei-unet"), rehearse=())
+    assert (free.rehearse, free.freeze_norm, free.encoder_rate) == ((), False, 1)
+    assert free.augmentation == tuned.augmentation
     assert TrainParams.preset("thorough") == TrainParams.thorough()
     assert TrainParams.on_gpu().device == "cuda"
     assert TrainParams.on_gpu().batch > quick.batch

@@ -53,7 +53,6 @@ _ADVANCED_LABELS = {
     "steps": "Steps",
     "learning_rate": "Learning rate",
     "rehearse": "",
-    "freeze_norm": "",
     "w0": "Border w0",
     "sigma_px": "Border sigma",
     "elastic_px": "Elastic (px)",
@@ -136,8 +135,7 @@ class TrainPanel(QWidget):
             TrainAdvanced(),
             ranges=ADVANCED_RANGES,
             captions={
-                "rehearse": "Rehearse samples",
-                "freeze_norm": "Freeze batch norm",
+                "rehearse": "Keep what it knows",
                 "volumes": "Whole stacks (3D)",
             },
             on_change=lambda value: self.advanced_requested.emit(value),

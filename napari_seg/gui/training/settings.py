@@ -75,11 +75,9 @@ class TrainAdvanced:
     learning_rate: float = 1e-3
     """How far a step goes. Lower it if the loss jumps about."""
     rehearse: bool = True
-    """Repeat the labelled samples that come with the program now and then, so that
-    the model does not forget what it could do before."""
-    freeze_norm: bool = True
-    """Keep the statistics of the model that is started from: a few images have
-    others than all those it was trained on."""
+    """Go on doing what the model could do before: samples are repeated, and only part
+    of it changes. Off, it learns another kind of images better, and may forget all
+    others."""
     w0: float = 10.0
     """Height of the border weights: how much the gaps between touching objects
     count."""
@@ -106,7 +104,6 @@ class TrainAdvanced:
             steps=params.steps or 0,
             learning_rate=params.learning_rate,
             rehearse=SAMPLES in params.rehearse,
-            freeze_norm=params.freeze_norm,
             w0=params.w0,
             sigma_px=params.sigma_px,
             elastic_px=params.augmentation.elastic_px,
@@ -116,7 +113,7 @@ class TrainAdvanced:
         )
 
 
-FROM_A_MODEL = frozenset({"rehearse", "freeze_norm"})
+FROM_A_MODEL = frozenset({"rehearse"})
 """Advanced settings without effect on a training from scratch."""
 OF_VOLUMES = frozenset({"volumes"})
 """Those that only a new network with three dimensions can follow."""
@@ -164,7 +161,8 @@ class TrainSettings:
         **others
             Fields of `TrainParams` that the panel has no editor for.
         """
-        base, own = _preset(self.preset, self.start), self.advanced
+        own = self.advanced
+        base = _preset(self.preset, self.start, may_forget=not own.rehearse)
         has_start = self.start != SCRATCH
         can_volumes = 3 in ARCHITECTURES[self.architecture].ndims
         return replace(
@@ -175,8 +173,6 @@ class TrainSettings:
             minutes=own.minutes or None,
             steps=own.steps or None,
             learning_rate=own.learning_rate,
-            rehearse=(SAMPLES,) if own.rehearse and has_start else (),
-            freeze_norm=own.freeze_norm and has_start,
             w0=own.w0,
             sigma_px=own.sigma_px,
             augmentation=replace(base.augmentation, elastic_px=own.elastic_px),
@@ -187,6 +183,7 @@ class TrainSettings:
         )
 
 
-def _preset(name: str, start: str) -> TrainParams:
+def _preset(name: str, start: str, *, may_forget: bool = False) -> TrainParams:
     init = Path(start) if start != SCRATCH else None
-    return TrainParams.preset(name, init=init, **_LIVE[name])
+    choice: dict[str, Any] = {"rehearse": ()} if may_forget else {}
+    return TrainParams.preset(name, init=init, **choice, **_LIVE[name])
