@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_seg.refine.depth import depth_inside, signed_depth
+from napari_seg.refine.depth import ball_volume, depth_inside, signed_depth
 from napari_seg.refine.energy import BACKGROUND, FOREGROUND
 from napari_seg.refine.network_change import changed_by_network
 from napari_seg.refine.regions import best_region, flood_relief, geodesic_distance
@@ -96,7 +96,9 @@ def _mended(
 def _refilled(thick: float, scene: Scene, weights: Weights) -> Hint:
     """Return the mask with a whole part added or taken away, less sure around it."""
     cell = min(scene.spacing)
-    mask = _flooded(scene, weights.click_reach * thick)
+    most = ball_volume(weights.part_reach * thick, scene.states.ndim)
+    most /= float(np.prod(scene.spacing))
+    mask = _flooded(scene, weights.click_reach * thick, most)
     changed = signed_depth(mask != scene.previous, scene.spacing)
     reach = 1.5 * float(changed.max()) + cell
     near = np.exp(-0.5 * (np.maximum(-changed, 0) / reach) ** 2)
@@ -192,7 +194,7 @@ def _offsets(
     return total
 
 
-def _flooded(scene: Scene, reach: float) -> NDArray[np.bool_]:
+def _flooded(scene: Scene, reach: float, most: float) -> NDArray[np.bool_]:
     """Return the previous mask with the best region around the last stroke changed."""
     stroke = _last(scene.strokes)
     points, positive = stroke.points, stroke.positive
@@ -213,7 +215,9 @@ def _flooded(scene: Scene, reach: float) -> NDArray[np.bool_]:
         reached = np.isfinite(distance)
         distance[reached] /= distance[reached] + other[reached] + 1e-6
     click = points[len(points) // 2]
-    region = best_region(scene.image, distance, base & ~seeds, click, scene.spacing)
+    region = best_region(
+        scene.image, distance, base & ~seeds, click, scene.spacing, most
+    )
     joined = base | region | seeds
     mask = joined if positive else ~joined
     held = scene.states == FOREGROUND

@@ -101,6 +101,7 @@ def best_region(
     base: NDArray[np.bool_],
     click: NDArray[np.intp],
     spacing: Sequence[float],
+    largest: float = np.inf,
 ) -> NDArray[np.bool_]:
     """Return the flood level whose outline is clearest, with the click at its middle.
 
@@ -116,13 +117,15 @@ def best_region(
         People click at the middle of what they want changed.
     spacing : sequence of float
         Voxel size in units of its shortest side.
+    largest : float, optional
+        Most voxels of a region.
 
     Returns
     -------
     ndarray of bool
         The flooded voxels, without `base`.
     """
-    levels = flood_levels(distance, base, CANDIDATES)
+    levels = flood_levels(distance, base, CANDIDATES, largest)
     if not len(levels):
         return np.isfinite(distance) & ~base
     joined = np.where(base, -1.0, distance)
@@ -142,14 +145,18 @@ def best_region(
 
 
 def flood_levels(
-    distance: NDArray[np.float64], base: NDArray[np.bool_], most: int
+    distance: NDArray[np.float64],
+    base: NDArray[np.bool_],
+    most: int,
+    largest: float = np.inf,
 ) -> NDArray[np.float64]:
     """Return levels of a flood, the sizes of their regions in geometric progression."""
     reached = np.sort(distance[np.isfinite(distance) & ~base])
     if not len(reached):
         return reached
     first = min(4, len(reached))
-    counts = np.unique(np.geomspace(first, len(reached), most).astype(int))
+    last = max(first, min(len(reached), largest))
+    counts = np.unique(np.geomspace(first, last, most).astype(int))
     return np.unique(reached[counts - 1])
 
 

@@ -61,7 +61,10 @@ class Weights:
     click_reach: float = 0.6
     """A stroke far from the outline claims this share of its distance to it, ..."""
     part_thickness: float = 1.0
-    """... or that of the object's radius, whichever is less."""
+    """... or that of the object's radius, whichever is less; ..."""
+    part_reach: float = 2.5
+    """... the part that it adds or takes is no larger than a ball of that distance
+    times this."""
     instance_shape: float = 3.0
     """Log-odds far from its outline, as a multiple of `shape`."""
     instance_softness: float = 0.5

@@ -88,6 +88,23 @@ def test_near_a_mended_error_the_outline_is_less_sure_than_far_away() -> None:
     assert softness.min() > 0
 
 
+def test_a_missing_part_is_not_many_times_what_the_click_is_away() -> None:
+    y, x = np.indices((200, 200)) - 100
+    ground = y**2 + x**2 < 90**2  # its outline is the clearest there is
+    scene = replace(
+        disc_scene([Stroke(np.array([[100, 128]]), True)]),
+        image=ground[None].astype(np.float32),
+        states=np.zeros((200, 200), np.int8),
+        previous=y**2 + x**2 < 14**2,
+    )
+    free = replace(Weights(), part_reach=100.0)
+    largest = np.pi * (2.5 * (28 - 14)) ** 2
+    assert suggest(scene, free).mask.sum() > 3 * largest
+    added = suggest(scene, Weights()).mask & ~scene.previous
+    assert added[100, 128]
+    assert 100 < added.sum() < largest
+
+
 def test_what_was_sought_is_suggested_as_it_is() -> None:
     scene = disc_scene([Stroke(np.array([[30, 30]]), True)])
     sought = np.zeros_like(scene.previous)

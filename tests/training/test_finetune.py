@@ -193,6 +193,26 @@ def test_the_last_weights_win_if_they_are_the_best_once_calibrated(
     assert tuned.card.scores["ap_0.50"] == 1
 
 
+@pytest.mark.parametrize("rehearse", [True, False])
+def test_a_model_that_knows_nothing_of_the_images_had_better_forget(
+    dataset, start, layers, monkeypatch, rehearse
+):
+    truth = layers[0][1].astype(np.int32)
+
+    def judge(*_, **__):
+        yield Progress("validate", 0, 1)
+        return Validation(evaluate(truth * 0, truth), None)
+
+    monkeypatch.setattr(trainer, "iter_validate", judge)
+    fields = {"rehearse": (dataset,)} if rehearse else {}
+    steps = iter_train(
+        dataset, start.with_name("t.safetensors"), params(init=start, **fields)
+    )
+    advice = [s.message for s in steps if "forget" in s.message]
+    assert len(advice) == rehearse
+    assert all("0.00" in text for text in advice)
+
+
 def test_presets_are_parameters_for_a_purpose():
     quick = TrainParams.quick_cpu()
     assert (quick.minutes, quick.rehearse, quick.freeze_norm) == (5, (), False)
