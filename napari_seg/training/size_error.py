@@ -51,7 +51,7 @@ def iter_look_error(
     octaves = []
     with open_predictor(checkpoint, choose_device(device)) as predictor:
         for number, plane in enumerate(known):
-            pair = crop(plane, card)
+            pair = crop(plane, card, len(known))
             reader = open_for(checkpoint, pair.image, params_for(pair, card, device))
             job = iter_estimate(reader, predictor, plain)
             found = yield from as_stage(job, "calibrate", number, len(known))

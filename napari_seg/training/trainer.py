@@ -282,9 +282,9 @@ class _Run:
 def _advice(before: Metrics) -> Progress:
     ap = before.average_precision(0.5)
     message = (
-        f"The model started from finds little here (AP at IoU 0.50: {ap:.2f}). It would "
-        "learn these images better if it might forget the rest: without Keep what it "
-        "knows, or with --rehearse none."
+        f"The model started from finds little here (AP at IoU 0.50: {ap:.2f}). It "
+        "would learn these images better if it might forget the rest: without Keep "
+        "what it knows, or with --rehearse none."
     )
     return Progress("load", 1, 1, message=message)
 

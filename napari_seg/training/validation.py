@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby, product
@@ -31,7 +32,9 @@ Result = TypeVar("Result")
 Plane = TypeVar("Plane")
 
 LARGEST_PX = 640
-"""Larger validation images are cropped to this side, in network pixels."""
+"""Larger validation images are cropped to this side, in network pixels, ..."""
+FEW = 8
+"""... but fewer than so many to as much in all as so many would be."""
 
 THRESHOLDS = (0.4, 0.5, 0.6, 0.7, 0.8)
 """Foreground probabilities tried by `iter_calibrate`: border weights make a network see
@@ -85,7 +88,7 @@ def iter_validate(
     scores: list[Metrics] = []
     picture: Picture | None = None
     for number, plane in enumerate(pairs):
-        pair = crop(plane, checkpoint.card)
+        pair = crop(plane, checkpoint.card, len(pairs))
         job = _iter_segment(checkpoint, pair, device, keep=False)
         found = yield from as_stage(job, "validate", number, len(pairs))
         scores.append(_score_known(found.labels, pair.labels))
@@ -115,7 +118,7 @@ def iter_calibrate(
     choices = _choices(checkpoint.card)
     counts = {choice: np.zeros(2 + len(IOU_THRESHOLDS)) for choice in choices}
     for number, full in enumerate(pairs):
-        pair = crop(full, checkpoint.card)
+        pair = crop(full, checkpoint.card, len(pairs))
         job = _iter_segment(checkpoint, pair, device, keep=True)
         found = yield from as_stage(job, "calibrate", number, len(pairs))
         for key, group in groupby(choices, key=lambda choice: choice[:2]):
@@ -230,10 +233,10 @@ def evenly(planes: Sequence[Plane], most: int) -> list[Plane]:
     ]
 
 
-def crop(plane: TrainingPlane, card: Card) -> TrainingPair:
-    """Cut a window of at most `LARGEST_PX` that has objects, if there are any."""
+def crop(plane: TrainingPlane, card: Card, count: int) -> TrainingPair:
+    """Cut a window that has objects, if there are any, out of one of `count` planes."""
     zoom = card.object_diameter_px / plane.diameter_px if plane.diameter_px else 1.0
-    side = max(int(LARGEST_PX / zoom), 1)
+    side = max(int(LARGEST_PX * math.sqrt(max(FEW / count, 1.0)) / zoom), 1)
     objects = plane.spots.objects
     window = [slice(0, length) for length in plane.shape[:-2]]
     objects = objects[:, -2:]
