@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks._curves import draw_curves
 from benchmarks._table import report
 from napari_seg.data.io import read_image, read_labels
 from napari_seg.imaging.metrics import evaluate, pool
@@ -39,6 +40,12 @@ MODES: dict[str, dict[str, Any]] = {
 }
 """From a model: as the preset has it, without rehearsing, and with all weights as
 free as from scratch."""
+LEGEND = {
+    "rehearsed": "keeping what it knows",
+    "frozen": "not rehearsed",
+    "free": "free",
+    "scratch": "from scratch",
+}
 
 
 def score(model: Checkpoint, folder: Path, every: int = 1) -> dict[str, float]:
@@ -131,6 +138,7 @@ def main() -> None:
     parser.add_argument("--model", default="nuclei-unet")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--cache", type=Path, default=Path(".benchmarks/finetune"))
+    parser.add_argument("--picture", type=Path, help="draw the curves, .png or .svg")
     options = parser.parse_args()
     options.cache.mkdir(parents=True, exist_ok=True)
     known = before(options, KNOWN, options.every)
@@ -153,6 +161,8 @@ def main() -> None:
                         "seconds": result["seconds"],
                     }
                 )
+    if options.picture:
+        draw_curves(rows, LEGEND, options.picture)
     report("finetune", rows, table=rows, steps=options.steps)
 
 
