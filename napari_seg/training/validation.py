@@ -236,7 +236,8 @@ def evenly(planes: Sequence[Plane], most: int) -> list[Plane]:
 def crop(plane: TrainingPlane, card: Card, count: int) -> TrainingPair:
     """Cut a window that has objects, if there are any, out of one of `count` planes."""
     zoom = card.object_diameter_px / plane.diameter_px if plane.diameter_px else 1.0
-    side = max(int(LARGEST_PX * math.sqrt(max(FEW / count, 1.0)) / zoom), 1)
+    few = FEW if len(plane.shape) == 2 else 1  # volumes are much as it is
+    side = max(int(LARGEST_PX * math.sqrt(max(few / count, 1.0)) / zoom), 1)
     objects = plane.spots.objects
     window = [slice(0, length) for length in plane.shape[:-2]]
     objects = objects[:, -2:]

@@ -8,11 +8,12 @@ import torch
 from tiny import TINY, losses, params
 
 from napari_seg.errors import CheckpointError
-from napari_seg.models.card import read_card
+from napari_seg.models.card import Card, read_card
 from napari_seg.models.checkpoint import load_model
 from napari_seg.training.augmentation import Augmentation
 from napari_seg.training.folders import read_pairs
 from napari_seg.training.losses import weighted_cross_entropy
+from napari_seg.training.pairs import TrainingPair
 from napari_seg.training.params import TrainParams
 from napari_seg.training.progress import TrainProgress
 from napari_seg.training.schedule import (
@@ -24,9 +25,11 @@ from napari_seg.training.schedule import (
 from napari_seg.training.state import Progression, state_path
 from napari_seg.training.trainer import iter_train, train
 from napari_seg.training.validation import (
+    LARGEST_PX,
     SEED_THRESHOLDS,
     SMALLEST_SHARES,
     THRESHOLDS,
+    crop,
     iter_calibrate,
     total_score,
     validate,
@@ -135,6 +138,26 @@ def test_valid_convolutions_train_too(dataset, tmp_path, target):
     checkpoint = train(dataset, out=tmp_path / "v.safetensors", **vars(valid))
     assert checkpoint.network.margin == 8
     assert checkpoint.card.decoder == target
+
+
+@pytest.mark.parametrize(
+    ("shape", "count", "side"),
+    [
+        ((2000, 3000), 100, LARGEST_PX),
+        ((2000, 3000), 8, LARGEST_PX),
+        ((2000, 3000), 2, 2 * LARGEST_PX),
+        ((300, 3000), 2, 2 * LARGEST_PX),
+        ((3, 2000, 3000), 1, LARGEST_PX),
+    ],
+)
+def test_of_few_images_larger_parts_are_judged(shape, count, side):
+    labels = np.zeros(shape, np.int32)
+    labels[..., 100:120, 100:120] = 1
+    plane = TrainingPair("a", np.zeros((1, *shape), np.float32), labels, 20.0)
+    card = Card("a", "unet", {}, 1, ("background", "interior"))
+    window = crop(plane, card, count).labels
+    assert window.shape[-2:] == (min(side, shape[-2]), side)
+    assert window.any()
 
 
 def test_calibration_never_scores_below_the_thresholds_it_started_from(
