@@ -134,6 +134,8 @@ def teach(
         minutes=None,
         validate_every=more_params["steps"],
         rehearse=(),  # the sample is of the same data set
+        freeze_norm="init" in more_params,
+        encoder_rate=0.5 if "init" in more_params else 1.0,
         seed=seed,
         device="cpu",
         resume=True,

@@ -52,7 +52,8 @@ def train_instances(data: Path, name: str, out: Path, steps: int) -> None:
         params = TrainParams.quick_cpu(object_diameter_px=20.0, **alike, **fields)
     else:
         init = Path("nuclei-unet")
-        params = TrainParams.quick_cpu(init=init, rehearse=(), **fields)
+        frozen = {"rehearse": (), "freeze_norm": True, "encoder_rate": 0.5}
+        params = TrainParams.quick_cpu(init=init, **frozen, **fields)
     for _ in iter_train(sources, out, params):
         pass
 

@@ -15,7 +15,7 @@ from napari_seg.types import Progress
 
 SUFFIX = ".safetensors"
 NOTHING = "none"
-"""For ``--rehearse``: no rehearsal, where a preset would."""
+"""For ``--rehearse``: it may forget, where a preset would not let it."""
 
 Flag = bool | None
 
@@ -151,7 +151,8 @@ def train(
     rehearse: Annotated[
         list[str] | None,
         typer.Option(
-            help=f"What --init shall not forget: samples, folders, or {NOTHING}."
+            help=f"What --init shall not forget: samples, folders, or {NOTHING}; "
+            "a preset then leaves norm and encoder free as well."
         ),
     ] = None,
     freeze_norm: Annotated[
@@ -254,3 +255,5 @@ def _report(step: Progress) -> None:
         )
     elif step.stage == "load" and step.message and step.done == step.total:
         warn(step.message)
+    elif step.stage == "advice":
+        warn(f"{step.message} Use --rehearse {NOTHING} for that.")

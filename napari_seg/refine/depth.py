@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import gamma, pi
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -38,8 +37,3 @@ def signed_depth(
     # Without any outline all distances are infinite.
     most = float(np.linalg.norm(np.multiply(mask.shape, spacing)))
     return np.asarray(np.clip(signed, -most, most), np.float32)
-
-
-def ball_volume(radius: float, ndim: int) -> float:
-    """Return the area of a disc, or the volume of a ball."""
-    return pi ** (ndim / 2) / gamma(ndim / 2 + 1) * radius**ndim

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_seg.refine.depth import ball_volume, depth_inside, signed_depth
+from napari_seg.refine.depth import depth_inside, signed_depth
 from napari_seg.refine.energy import BACKGROUND, FOREGROUND
 from napari_seg.refine.network_change import changed_by_network
 from napari_seg.refine.regions import best_region, flood_relief, geodesic_distance
@@ -96,9 +96,7 @@ def _mended(
 def _refilled(thick: float, scene: Scene, weights: Weights) -> Hint:
     """Return the mask with a whole part added or taken away, less sure around it."""
     cell = min(scene.spacing)
-    most = ball_volume(weights.part_reach * thick, scene.states.ndim)
-    most /= float(np.prod(scene.spacing))
-    mask = _flooded(scene, weights.click_reach * thick, most)
+    mask = _flooded(scene, thick, weights)
     changed = signed_depth(mask != scene.previous, scene.spacing)
     reach = 1.5 * float(changed.max()) + cell
     near = np.exp(-0.5 * (np.maximum(-changed, 0) / reach) ** 2)
@@ -194,7 +192,7 @@ def _offsets(
     return total
 
 
-def _flooded(scene: Scene, reach: float, most: float) -> NDArray[np.bool_]:
+def _flooded(scene: Scene, thick: float, weights: Weights) -> NDArray[np.bool_]:
     """Return the previous mask with the best region around the last stroke changed."""
     stroke = _last(scene.strokes)
     points, positive = stroke.points, stroke.positive
@@ -205,8 +203,13 @@ def _flooded(scene: Scene, reach: float, most: float) -> NDArray[np.bool_]:
         ~base | seeds
     )
     relief = flood_relief(scene.image, seeds, scene.spacing)
+    away = -signed_depth(seeds, scene.spacing)
+    # As much as lies around the stroke is the most that it can mean; of an object that
+    # is lost in coarse voxels nothing is known.
+    around = float(np.count_nonzero(away < weights.part_reach * thick))
+    most = around if thick > 0 else np.inf
     # People click in the middle: what is nearer than the outline is meant, too.
-    seeds |= domain & (signed_depth(seeds, scene.spacing) > -reach)
+    seeds |= domain & (away < weights.click_reach * thick)
     distance = geodesic_distance(relief, seeds, domain, scene.spacing)
     rivals = _marks(scene, not positive)
     if rivals.any():

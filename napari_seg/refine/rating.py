@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from math import gamma, pi
 from typing import TYPE_CHECKING
 
 import numpy as np
-
-from napari_seg.refine.depth import ball_volume
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -106,8 +105,10 @@ def region_features(
     total = np.linalg.norm(steps, axis=0)
     size = np.linalg.norm(sizes, axis=0)
     ndim = distance.ndim
-    radius = (flood.area / ball_volume(1.0, ndim)) ** (1 / ndim)
-    round_length = 2 * ndim * ball_volume(1.0, ndim - 1) * radius ** (ndim - 1)
+    ball = pi ** (ndim / 2) / gamma(ndim / 2 + 1)
+    radius = (flood.area / ball) ** (1 / ndim)
+    disc = pi ** ((ndim - 1) / 2) / gamma((ndim + 1) / 2)
+    round_length = 2 * ndim * disc * radius ** (ndim - 1)
     offset, longest, shortest, extent = flood.shape(centre)
     further, near = (
         levels[flood.reaching(SHELL, 8)],

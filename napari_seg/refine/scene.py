@@ -63,8 +63,8 @@ class Weights:
     part_thickness: float = 1.0
     """... or that of the object's radius, whichever is less; ..."""
     part_reach: float = 2.5
-    """... the part that it adds or takes is no larger than a ball of that distance
-    times this."""
+    """... and the part that it adds or takes is no larger than what lies within that
+    times this around it."""
     instance_shape: float = 3.0
     """Log-odds far from its outline, as a multiple of `shape`."""
     instance_softness: float = 0.5

@@ -144,11 +144,11 @@ class Sitting:
         """Averaged weights, which are what is validated."""
         return Checkpoint(self.average.module.eval(), self.card)
 
-    def last(self) -> Checkpoint | None:
-        """Averaged weights of the last step; None if they are the best anyway."""
+    def last(self) -> list[Checkpoint]:
+        """Averaged weights of the last step; none if they are the best anyway."""
         if not self.done.stale:
-            return None
-        return Checkpoint(self.average.module.cpu().eval(), self.card)
+            return []
+        return [Checkpoint(self.average.module.cpu().eval(), self.card)]
 
     def take(self, metrics: Metrics) -> None:
         """Keep the averaged weights if they are the best, and save the state."""

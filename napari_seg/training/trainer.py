@@ -92,8 +92,8 @@ def iter_train(
     Yields
     ------
     Progress
-        Stages ``"load"``, ``"train"`` (`TrainProgress`), ``"validate"`` and
-        ``"calibrate"``.
+        Stages ``"load"``, ``"train"`` (`TrainProgress`), ``"validate"``,
+        ``"advice"`` and ``"calibrate"``.
     """
     start = load_model(params.init) if params.init else None
     norm = start.card.normalisation if start else params.normalisation
@@ -180,18 +180,18 @@ class _Run:
         with torch_threads(params.threads):
             network, teacher = build_networks(card, start, params)
             sitting = Sitting(card, network, self.out, params, teacher)
-            last = None
+            rivals = self._finished(sitting)
             try:
                 yield from self._iter_steps(
                     sitting, watch, rehearsal, is_tuning=start is not None
                 )
-                last = sitting.last()
+                rivals += sitting.last()
             except (GeneratorExit, KeyboardInterrupt):
                 sitting.stop()
                 raise
             finally:
                 sitting.release()
-            return (yield from self._iter_finish(sitting.device, last))
+            return (yield from self._iter_finish(sitting.device, rivals))
 
     def _iter_steps(
         self,
@@ -211,8 +211,9 @@ class _Run:
                 first = yield from self._iter_validate(sitting)
                 if total_score(first.metrics) > 0:
                     sitting.take(first.metrics)
-                if params.rehearse and first.metrics.average_precision(0.5) < FOREIGN:
-                    yield _advice(first.metrics)
+                ap = first.metrics.average_precision(0.5)
+                if sitting.teacher is not None and ap < FOREIGN:
+                    yield _advice(ap)
             judged = done.best_score >= 0
             while not self._is_over(done):
                 loss = sitting.step(*next(waiting))
@@ -253,14 +254,19 @@ class _Run:
             or (self.stop is not None and self.stop.is_set())
         )
 
+    def _finished(self, sitting: Sitting) -> list[Checkpoint]:
+        """Weights of a finished run that is prolonged: they are not its best ones."""
+        is_prolonged = sitting.done.step > 0 and self.out.is_file()
+        return [load_model(self.out)] if is_prolonged else []
+
     def _iter_finish(
-        self, device: str, last: Checkpoint | None
+        self, device: str, rivals: Sequence[Checkpoint]
     ) -> Generator[Progress, None, Checkpoint]:
         # The best weights were chosen with the thresholds of the start: with those
-        # that fit them, the last ones may be better.
+        # that fit them, others may be better.
         best, metrics = yield from self._iter_calibrated(load_model(self.out), device)
-        if last is not None:
-            other, others = yield from self._iter_calibrated(last, device)
+        for rival in rivals:
+            other, others = yield from self._iter_calibrated(rival, device)
             if total_score(others) > total_score(metrics):
                 best, metrics = other, others
         card = best.card
@@ -279,14 +285,12 @@ class _Run:
         return found, result.metrics
 
 
-def _advice(before: Metrics) -> Progress:
-    ap = before.average_precision(0.5)
+def _advice(ap: float) -> Progress:
     message = (
         f"The model started from finds little here (AP at IoU 0.50: {ap:.2f}). It "
-        "would learn these images better if it might forget the rest: without Keep "
-        "what it knows, or with --rehearse none."
+        "would learn these images better if it might forget the rest."
     )
-    return Progress("load", 1, 1, message=message)
+    return Progress("advice", 1, 1, message=message)
 
 
 def _progress(

@@ -37,7 +37,15 @@ def test_every_stage_has_its_words():
         "Finding the best thresholds",
     ]
     assert monitor.fraction == 0.25
-    assert monitor.note == "3 planes in memory (2 MB)"
+    assert monitor.note == ""
+
+
+def test_advice_stays():
+    monitor = Monitor()
+    for progress in (Progress("advice", 1, 1, message="Let it forget."), step(10)):
+        monitor.update(progress)
+    assert monitor.text.startswith("Step 10")
+    assert monitor.note.startswith("Let it forget. Untick Keep what it knows")
 
 
 def test_a_score_before_the_first_step_has_no_loss():

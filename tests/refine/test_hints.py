@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from napari_seg.refine.depth import signed_depth
 from napari_seg.refine.hints import shifted, suggest
-from napari_seg.refine.scene import Scene, Weights
+from napari_seg.refine.scene import CutParams, Scene, Weights
+from napari_seg.refine.solver import solve_scene
 from napari_seg.refine.strokes import Stroke
 
 SPACING = (1.0, 1.0)
@@ -103,6 +104,40 @@ def test_a_missing_part_is_not_many_times_what_the_click_is_away() -> None:
     added = suggest(scene, Weights()).mask & ~scene.previous
     assert added[100, 128]
     assert 100 < added.sum() < largest
+
+
+def test_a_long_stroke_brings_all_of_a_long_part() -> None:
+    y, x = np.indices((100, 260)) - np.array([50, 130])[:, None, None]
+    ellipse = (y / 15) ** 2 + (x / 100) ** 2 < 1
+    noise = np.random.default_rng(0).normal(0, 0.3, ellipse.shape)
+    line = np.stack([np.full(150, 50), np.arange(60, 210)], axis=1)
+    scene = replace(
+        disc_scene([Stroke(line, True)]),
+        image=(4 * ellipse + noise)[None].astype(np.float32),
+        states=np.zeros(ellipse.shape, np.int8),
+        previous=y**2 + (x + 85) ** 2 < 8**2,
+    )
+    found = suggest(scene, Weights()).mask
+    assert (found & ellipse).sum() > 0.8 * (found | ellipse).sum()
+
+
+def test_an_object_lost_in_coarse_voxels_is_found_anew_by_a_click() -> None:
+    z, y, x = np.indices((44, 44, 44)) - 22
+    ball = z**2 + y**2 + x**2 < 14**2
+    noise = np.random.default_rng(0).normal(0, 0.2, ball.shape)
+    image = 3 * ball + noise
+    previous = np.zeros(ball.shape, bool)
+    previous[22, 22, 11] = True
+    scene = Scene(
+        image=(image / image.std())[None].astype(np.float32),
+        states=np.zeros(ball.shape, np.int8),
+        strokes=[Stroke(np.array([[22, 22, 22]]), True)],
+        previous=previous,
+        network=None,
+        spacing=(1.0, 1.0, 1.0),
+    )
+    found = solve_scene(scene, CutParams())
+    assert (found & ball).sum() > 0.8 * (found | ball).sum()
 
 
 def test_what_was_sought_is_suggested_as_it_is() -> None:

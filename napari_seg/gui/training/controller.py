@@ -260,7 +260,8 @@ class TrainController:
             self._panel.set_card(name, card_rows(entry.card))
             self._on_model(name)
         if run.state is not TrainState.FAILED:
-            self._tell(_end_text(name, entry, card), TrainState.DONE)
+            text = _end_text(name, entry, card)
+            self._tell(_noted(text, run), TrainState.DONE)
         self.form.set_models(models)
         self.form.suggest_name()
         self._look_for_unfinished()
@@ -352,7 +353,11 @@ def _news_text(run: TrainRun) -> str:
         TrainState.STOPPING: "Stopping",
         TrainState.ENDING: "Stopping at once",
     }
-    return f"{words[run.state]} · {text}" if run.state in words else text
+    return _noted(f"{words[run.state]} · {text}" if run.state in words else text, run)
+
+
+def _noted(text: str, run: TrainRun) -> str:
+    return f"{text}\n{run.monitor.note}".rstrip()
 
 
 def _end_text(name: str, entry: Any, card: Any) -> str:

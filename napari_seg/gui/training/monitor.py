@@ -58,6 +58,7 @@ class Monitor:
         self.fraction = -1.0
         self.text = "Starting"
         self.note = ""
+        """What is to be said until the end, and then."""
         self.steps = 0
         self._train_text = ""
 
@@ -70,14 +71,14 @@ class Monitor:
             self.drawn = progress.drawn
         elif isinstance(progress, TrainProgress):
             self._take_step(progress)
+        elif progress.stage == "advice":
+            self.note = f"{progress.message} Untick Keep what it knows for that."
         elif progress.stage == "validate" and progress.total:
             share = f"{progress.done} of {progress.total}"
             before = f"{self._train_text} · scoring"
             what = before if self._train_text else "Scoring what it starts from"
             self.text = f"{what} {share}"
         else:
-            if progress.stage == "load" and progress.message:
-                self.note = progress.message
             self.text = progress.message or _TEXTS.get(progress.stage, self.text)
 
     def _take_step(self, step: TrainProgress) -> None:

@@ -122,7 +122,10 @@ def _read(path: Path) -> RunRecord | None:
         if _is_at_work(content["process"]):
             return None
         settings = dict(content["settings"])
-        settings["advanced"] = _advanced(settings["advanced"])
+        advanced = settings["advanced"]
+        if advanced.get("freeze_norm", advanced["rehearse"]) != advanced["rehearse"]:
+            return None  # of a version in which that could be; it cannot go on so
+        settings["advanced"] = _advanced(advanced)
         return RunRecord(
             TrainSettings(**settings),
             {name: Counts[counts] for name, counts in content["layers"].items()},
