@@ -17,6 +17,7 @@ from napari_seg.training.params import PRESETS, SAMPLES, TrainParams
 from napari_seg.training.rehearsal import Teacher, as_channels, rehearsal_sources
 from napari_seg.training.sitting import Sitting
 from napari_seg.training.sources import ArraySource
+from napari_seg.training.state import state_path
 from napari_seg.training.trainer import iter_train, train
 from napari_seg.training.validation import Validation
 from napari_seg.types import Progress, run
@@ -191,6 +192,30 @@ def test_the_last_weights_win_if_they_are_the_best_once_calibrated(
     assert changed(load_model(start), tuned)
     assert tuned.card.threshold == 0.7
     assert tuned.card.scores["ap_0.50"] == 1
+
+
+def test_a_finished_run_that_is_prolonged_gets_no_worse(
+    dataset, start, layers, monkeypatch
+):
+    truth = layers[0][1].astype(np.int32)
+    part = np.where(truth == truth.max(), 0, truth)
+    finished = load_model(start)
+
+    def judge(checkpoint, *_, **__):
+        # What is new beats the uncalibrated score of the old, not the old itself.
+        is_new = changed(finished, checkpoint)
+        yield Progress("validate", 0, 1)
+        return Validation(evaluate(part if is_new else truth, truth), None)
+
+    state = state_path(start)
+    saved = torch.load(state, weights_only=True)
+    saved["progression"]["best_score"] = 0.0
+    torch.save(saved, state)
+    monkeypatch.setattr(trainer, "iter_validate", judge)
+    more = params(steps=8, validate_every=7, resume=True, learning_rate=0.1)
+    prolonged = run(iter_train(dataset, start, more))
+    assert changed(finished, prolonged) == set()
+    assert prolonged.card.scores["ap_0.50"] == 1
 
 
 @pytest.mark.parametrize("rehearse", [True, False])
