@@ -139,8 +139,7 @@ class TrainSettings:
     """What the Train panel shows; each docstring is the tooltip of its field."""
 
     start: str = "nuclei-unet"
-    """The model that goes on learning. From scratch needs far more images and
-    time."""
+    """The model that goes on learning. From scratch needs more images and time."""
     architecture: str = "unet"
     """The network that is trained from scratch. The U-Net is the one to begin with."""
     name: str = ""
