@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from threading import Event
 
     from napari_seg.imaging.metrics import Metrics
+    from napari_seg.models.card import Card
     from napari_seg.training.state import Progression
 
 FOREIGN = 0.3
@@ -180,6 +181,7 @@ class _Run:
         with torch_threads(params.threads):
             network, teacher = build_networks(card, start, params)
             sitting = Sitting(card, network, self.out, params, teacher)
+            known = start.card if start is not None and teacher is not None else None
             rivals = self._finished(sitting)
             try:
                 yield from self._iter_steps(
@@ -191,7 +193,7 @@ class _Run:
                 raise
             finally:
                 sitting.release()
-            return (yield from self._iter_finish(sitting.device, rivals))
+            return (yield from self._iter_finish(sitting.device, rivals, known))
 
     def _iter_steps(
         self,
@@ -260,26 +262,29 @@ class _Run:
         return [load_model(self.out)] if is_prolonged else []
 
     def _iter_finish(
-        self, device: str, rivals: Sequence[Checkpoint]
+        self, device: str, rivals: Sequence[Checkpoint], known: Card | None
     ) -> Generator[Progress, None, Checkpoint]:
         # The best weights were chosen with the thresholds of the start: with those
         # that fit them, others may be better.
-        best, metrics = yield from self._iter_calibrated(load_model(self.out), device)
+        trained = load_model(self.out)
+        best, metrics = yield from self._iter_calibrated(trained, device, known)
         for rival in rivals:
-            other, others = yield from self._iter_calibrated(rival, device)
+            other, others = yield from self._iter_calibrated(rival, device, known)
             if total_score(others) > total_score(metrics):
                 best, metrics = other, others
         card = best.card
         if card.ndim == 2:
-            known = [*self.held_out, *self.pairs]
-            card = yield from iter_look_error(best, known, device=device)
+            planes = [*self.held_out, *self.pairs]
+            card = yield from iter_look_error(best, planes, device=device)
         save_checkpoint(self.out, best.network, with_scores(card, metrics))
         return load_model(self.out)
 
     def _iter_calibrated(
-        self, found: Checkpoint, device: str
+        self, found: Checkpoint, device: str, known: Card | None
     ) -> Generator[Progress, None, tuple[Checkpoint, Metrics]]:
-        card = yield from iter_calibrate(found, self.held_out, device=device)
+        card = yield from iter_calibrate(
+            found, self.held_out, device=device, near=known
+        )
         found = replace(found, card=card)
         result = yield from iter_validate(found, self.held_out, device=device)
         return found, result.metrics

@@ -46,6 +46,9 @@ SCORES = (0.2, 0.3, *SEED_THRESHOLDS)
 SMALLEST_SHARES = (0.0, 0.025, 0.05, 0.1, 0.15, 0.25)
 """Smallest areas tried, as shares of a disc of the object diameter."""
 
+STEP = 0.11
+"""Distance of neighbouring thresholds, and a little."""
+
 Choice = tuple[float, float, float]
 """Threshold, seed threshold and smallest area in network pixels."""
 
@@ -101,9 +104,23 @@ def iter_validate(
 
 
 def iter_calibrate(
-    checkpoint: Checkpoint, pairs: Sequence[TrainingPlane], *, device: str = "cpu"
+    checkpoint: Checkpoint,
+    pairs: Sequence[TrainingPlane],
+    *,
+    device: str = "cpu",
+    near: Card | None = None,
 ) -> Generator[Progress, None, Card]:
     """Find the thresholds that score best; the network runs once a pair.
+
+    Parameters
+    ----------
+    checkpoint : Checkpoint
+    pairs : sequence of TrainingPlane
+    device : str
+    near : Card, optional
+        Of the model that shall not be forgotten: only thresholds within a step of its
+        own are tried, and no larger smallest area, for these few pairs tell nothing
+        of what it finds elsewhere.
 
     Yields
     ------
@@ -115,7 +132,7 @@ def iter_calibrate(
     Card
         With the best thresholds and smallest area.
     """
-    choices = _choices(checkpoint.card)
+    choices = _choices(checkpoint.card, near)
     counts = {choice: np.zeros(2 + len(IOU_THRESHOLDS)) for choice in choices}
     for number, full in enumerate(pairs):
         pair = crop(full, checkpoint.card, len(pairs))
@@ -175,16 +192,30 @@ def _score_known(found: NDArray[np.int32], truth: NDArray[np.int32]) -> Metrics:
     return evaluate(*without_ignored(found, truth))
 
 
-def _choices(card: Card) -> list[Choice]:
+def _choices(card: Card, near: Card | None) -> list[Choice]:
     disc = np.pi / 4 * card.object_diameter_px**2
     if card.ndim == 3:  # a ball, 2/3 of the cylinder around it
         disc *= max(2 / 3 * card.object_diameter_px / (card.z_step_px or 1.0), 1.0)
     areas = [share * disc for share in SMALLEST_SHARES]
     seeds = SCORES if card.finds_objects else SEED_THRESHOLDS
     choices = list(product(THRESHOLDS, seeds, areas))
+    if near is not None:
+        choices = _near(choices, card, near)
     return sorted(
         choices, key=lambda c: (abs(c[0] - 0.5), c[0], abs(c[1] - 0.5), c[1], c[2])
     )
+
+
+def _near(choices: Sequence[Choice], card: Card, near: Card) -> list[Choice]:
+    """Keep what is near the thresholds of a model, which are among them themselves."""
+    share = (card.object_diameter_px / near.object_diameter_px) ** card.ndim
+    own = near.threshold, near.seed_threshold, near.smallest_px * share
+    kept = [
+        choice
+        for choice in choices
+        if all(abs(choice[i] - own[i]) <= STEP for i in (0, 1)) and choice[2] <= own[2]
+    ]
+    return [own, *kept]
 
 
 def _score(counts: NDArray[np.float64]) -> float:

@@ -182,7 +182,8 @@ def test_the_last_weights_win_if_they_are_the_best_once_calibrated(
         yield Progress("validate", 0, 1)
         return Validation(evaluate(truth if is_found else truth * 0, truth), None)
 
-    def calibrate(checkpoint, *_, **__):
+    def calibrate(checkpoint, *_, near=None, **__):
+        assert near is None  # nothing is rehearsed: all thresholds may change
         yield Progress("calibrate", 0, 1)
         return replace(checkpoint.card, threshold=0.7)
 
@@ -216,6 +217,18 @@ def test_a_finished_run_that_is_prolonged_gets_no_worse(
     prolonged = run(iter_train(dataset, start, more))
     assert changed(finished, prolonged) == set()
     assert prolonged.card.scores["ap_0.50"] == 1
+
+
+def test_thresholds_stay_near_those_of_a_model_that_is_to_be_kept(dataset, start):
+    known = load_model(start)
+    card = replace(known.card, threshold=0.4, seed_threshold=0.9, smallest_px=3.0)
+    save_checkpoint(start, known.network, card)
+    kept = tune(start, dataset, rehearse=(dataset,), learning_rate=0.0).card
+    assert kept.threshold in (0.4, 0.5)
+    assert kept.seed_threshold in (0.8, 0.9)
+    assert kept.smallest_px <= 3.0
+    free = tune(start, dataset, "free", learning_rate=0.0).card
+    assert free.seed_threshold < 0.8
 
 
 @pytest.mark.parametrize("rehearse", [True, False])
