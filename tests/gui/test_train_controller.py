@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -409,6 +410,15 @@ def test_a_second_stop_ends_at_once_and_keeps_the_best(make_bench):
     assert "kept as it was at its best" in bench.panel.said[-1]
 
 
+def close_in_a_step(bench: Bench) -> None:
+    """Close while a step is in hand: it ends once closing waits for it.
+
+    Were it let go before, the next step might be in hand by then, and never end.
+    """
+    threading.Timer(0.5, bench.engine.step, (1,)).start()
+    bench.controller.close()
+
+
 def test_closing_stops_and_leaves_it_to_be_resumed(make_bench):
     bench = make_bench(is_stepwise=True, steps=1000)
     bench.open()
@@ -417,8 +427,7 @@ def test_closing_stops_and_leaves_it_to_be_resumed(make_bench):
     bench.engine.step(3)
     bench.pump_until(lambda: "Step 3" in bench.panel.said[-1])
     assert find_unfinished(bench.folder / "models") == []  # somebody is at it
-    bench.engine.step(1)
-    bench.controller.close()
+    close_in_a_step(bench)
     assert bench.engine.was_broken_off
     (left,) = find_unfinished(bench.folder / "models")
     assert left.record.layers == {"ids": Counts.ALL}
@@ -434,8 +443,7 @@ def test_a_crashed_training_is_offered_and_needs_its_layers(make_bench):
     bench.panel.start_requested.emit()
     bench.engine.step(3)
     bench.pump_until(lambda: "Step 3" in bench.panel.said[-1])
-    bench.engine.step(1)
-    bench.controller.close()
+    close_in_a_step(bench)
     (record,) = (bench.folder / "models").glob("*.run.json")
     text = record.read_text()
     record.write_text(text.replace('"process": null', '"process": [999999, 1.0]'))
