@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_seg.models.card import Card
 from napari_seg.models.checkpoint import (
     Checkpoint,
     load_model,
@@ -48,7 +49,6 @@ if TYPE_CHECKING:
     from threading import Event
 
     from napari_seg.imaging.metrics import Metrics
-    from napari_seg.models.card import Card
     from napari_seg.training.state import Progression
 
 FOREIGN = 0.3
@@ -257,9 +257,15 @@ class _Run:
         )
 
     def _finished(self, sitting: Sitting) -> list[Checkpoint]:
-        """Weights of a finished run that is prolonged: they are not its best ones."""
-        is_prolonged = sitting.done.step > 0 and self.out.is_file()
-        return [load_model(self.out)] if is_prolonged else []
+        """Weights that an earlier sitting ended with, if this run prolongs it.
+
+        Its state knows their score only without the thresholds found at the end. Of a
+        sitting that broke off there are none: its best weights have no thresholds.
+        """
+        if sitting.done.step == 0 or not self.out.is_file():
+            return []
+        ended = load_model(self.out)
+        return [] if _thresholds_of(ended.card) == _thresholds_of(Card) else [ended]
 
     def _iter_finish(
         self, device: str, rivals: Sequence[Checkpoint], known: Card | None
@@ -288,6 +294,11 @@ class _Run:
         found = replace(found, card=card)
         result = yield from iter_validate(found, self.held_out, device=device)
         return found, result.metrics
+
+
+def _thresholds_of(card: Card | type[Card]) -> tuple[float, float, float]:
+    """Return threshold, seed threshold and smallest area, as they are calibrated."""
+    return card.threshold, card.seed_threshold, card.smallest_px
 
 
 def _advice(ap: float) -> Progress:

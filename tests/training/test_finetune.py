@@ -201,6 +201,8 @@ def test_a_finished_run_that_is_prolonged_gets_no_worse(
     truth = layers[0][1].astype(np.int32)
     part = np.where(truth == truth.max(), 0, truth)
     finished = load_model(start)
+    calibrated = replace(finished.card, threshold=0.6)
+    save_checkpoint(start, finished.network, calibrated)
 
     def judge(checkpoint, *_, **__):
         # What is new beats the uncalibrated score of the old, not the old itself.
