@@ -77,6 +77,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path)
     parser.add_argument("--sets", nargs="+", default=SETS)
+    parser.add_argument("--kinds", nargs="+", default=list(KINDS), choices=KINDS)
     parser.add_argument("--minutes", type=float, default=8.0)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--shipped", nargs="*", default=["nuclei-unet"])
@@ -85,7 +86,7 @@ def main() -> None:
     options.cache.mkdir(parents=True, exist_ok=True)
     rows = []
     for name in options.sets:
-        models = {kind: trained(options, name, kind) for kind in KINDS}
+        models = {kind: trained(options, name, kind) for kind in options.kinds}
         models |= {f"{m}, linked": load_model(m) for m in options.shipped}
         for kind, checkpoint in models.items():
             scores = score(checkpoint, options.data / name / "val")

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from contextlib import closing
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from napari_seg.imaging.axes import PlaneIndex
 from napari_seg.imaging.stuff import part_stuff
 from napari_seg.imaging.tiling import plan_tiles
+from napari_seg.inference.ahead import run_ahead
 from napari_seg.inference.assembly import Assembler, TileStore
 from napari_seg.inference.decoding import DenseDecoder
 from napari_seg.inference.job import Job, Spot, by_distance, distance
+from napari_seg.inference.predictor import read_tiles
 from napari_seg.inference.view import PlaneView, view_plane
 
 if TYPE_CHECKING:  # torch must not be loaded by opening a panel
@@ -20,12 +23,15 @@ if TYPE_CHECKING:  # torch must not be loaded by opening a panel
 
     from napari_seg.imaging.axes import Piece
     from napari_seg.imaging.stitching import Block
+    from napari_seg.imaging.tiling import Tile
     from napari_seg.inference.decoding import Decoder
     from napari_seg.inference.params import SegmentParams
     from napari_seg.inference.predictor import Predictor
     from napari_seg.inference.reader import ImageReader
     from napari_seg.models.checkpoint import Checkpoint
     from napari_seg.types import Progress
+
+    Predicted: TypeAlias = tuple[Tile, NDArray[np.float32]]
 
 
 class DenseJob(Job):
@@ -69,12 +75,14 @@ class DenseJob(Job):
         store = TileStore(self.tiles, assembler.blocks, kept)
         pending = deque(by_distance(assembler.blocks, spot))
         view = view_plane(self.reader, plane, self.zoom)
-        for batch in self._batches(store, pending, spot):
-            self._predict(store, view, batch, self._part_of(self.stuff, plane))
-            yield self._progress("predict", len(self.tiles), len(batch))
-            while pending and store.is_ready(pending[0]):
-                block = pending.popleft()
-                yield self._add(plane, assembler, block, store.take(block))
+        batches = self._batches(store, pending, spot)
+        with closing(self.iter_predicted(view, batches)) as predicted:
+            for batch, found in predicted:
+                self._put(store, batch, found, self._part_of(self.stuff, plane))
+                yield self._progress("predict", len(self.tiles), len(batch))
+                while pending and store.is_ready(pending[0]):
+                    block = pending.popleft()
+                    yield self._add(plane, assembler, block, store.take(block))
 
     def _batches(
         self,
@@ -96,15 +104,28 @@ class DenseJob(Job):
             yield queue[:size]
             del queue[:size]
 
-    def _predict(
+    def iter_predicted(
+        self, view: PlaneView, batches: Iterable[list[int]]
+    ) -> Generator[tuple[list[int], list[Predicted]], None, None]:
+        """Yield the numbers of tiles and what the network makes of them.
+
+        Beside a device that computes by itself, reading and predicting run ahead.
+        """
+        predictor = self.predictor
+        tiles = ((batch, [self.tiles[i] for i in batch]) for batch in batches)
+        inputs = ((batch, some, read_tiles(view, some)) for batch, some in tiles)
+        with closing(run_ahead(inputs, predictor.ahead)) as read:
+            found = ((i, list(predictor.predict_read(some, x))) for i, some, x in read)
+            yield from run_ahead(found, predictor.ahead)
+
+    def _put(
         self,
         store: TileStore,
-        view: PlaneView,
         batch: list[int],
+        found: list[Predicted],
         kept_stuff: NDArray[np.float32] | None,
     ) -> None:
         count = len(self.checkpoint.card.stuff)
-        found = self.predictor.predict_tiles(view, [self.tiles[i] for i in batch])
         for i, (tile, probabilities) in zip(batch, found, strict=True):
             objects, stuff = part_stuff(probabilities, count)
             store.put(i, objects)

@@ -206,7 +206,12 @@ class Predictor(Resident):
         probabilities : ndarray of float32, shape (K, [planes,] rows, columns)
             Of ``tile.write``.
         """
-        inputs = np.stack([view.read(tile.read) for tile in tiles])
+        yield from self.predict_read(tiles, read_tiles(view, tiles))
+
+    def predict_read(
+        self, tiles: Sequence[Tile], inputs: Array
+    ) -> Iterator[tuple[Tile, Array]]:
+        """Predict what is kept of tiles that are read already; see `predict_tiles`."""
         keep = tuple(
             slice(min(s.start for s in crops), max(s.stop for s in crops))
             for crops in zip(*(tile.crop for tile in tiles), strict=True)
@@ -338,6 +343,11 @@ class Predictor(Resident):
             result[(slice(None), *tile.write)] = found
         assert result is not None  # a plan has at least one tile
         return result
+
+
+def read_tiles(view: Readable, tiles: Sequence[Tile]) -> Array:
+    """Read tiles of one plan: (N, C, [planes,] rows, columns)."""
+    return np.stack([view.read(tile.read) for tile in tiles])
 
 
 def _turned(tta: str, network: nn.Module) -> nn.Module:

@@ -15,6 +15,9 @@ from napari_seg.inference.device import Device, is_out_of_memory
 from napari_seg.inference.fusion import fuse_for_inference
 from napari_seg.models.averaged import FAST_LAYOUTS, legal_size, z_divisor
 
+AHEAD = 2
+"""Batches that wait beside a device that computes by itself."""
+
 
 class Resident:
     """Keeps a copy of a network, made for inference, on a device until it is closed.
@@ -31,6 +34,12 @@ class Resident:
         Spatial dimensions of the input.
     wrap : callable, optional
         Takes the network as it was made for inference, and returns what is to run.
+
+    Attributes
+    ----------
+    ahead : int
+        Batches to read and predict while others are used: where the device computes,
+        the processor is free meanwhile.
     """
 
     def __init__(
@@ -45,6 +54,7 @@ class Resident:
         self.device = device
         self.divisor = int(getattr(network, "divisor", 1))
         self.margin = int(getattr(network, "margin", 0))
+        self.ahead = 0 if device.name == "cpu" else AHEAD
         self.half: torch.dtype | None = None
         self._legal_size = partial(legal_size, network)
         self.ndim = ndim
