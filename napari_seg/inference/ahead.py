@@ -1,13 +1,14 @@
-"""An iterator that runs ahead of its use, in a thread of its own."""
+"""Work that runs ahead of its use, in threads."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 def run_ahead(items: Iterator[Item], depth: int) -> Generator[Item, None, None]:
@@ -44,3 +45,27 @@ def run_ahead(items: Iterator[Item], depth: int) -> Generator[Item, None, None]:
         pool.shutdown(wait=True, cancel_futures=True)
         if isinstance(items, Generator):
             items.close()
+
+
+def map_ahead(
+    make: Callable[[Item], Result], items: Iterable[Item], threads: int
+) -> Generator[Result, None, None]:
+    """Yield what is made of each item, in order, made by so many threads at once.
+
+    Parameters
+    ----------
+    make : callable
+        Called from several threads.
+    items : iterable
+        All are taken at once.
+    threads : int
+        With fewer than 2, each result is made when it is asked for.
+    """
+    if threads < 2:
+        yield from map(make, items)
+        return
+    pool = ThreadPoolExecutor(threads, "napari-seg map")
+    try:
+        yield from pool.map(make, items)
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)

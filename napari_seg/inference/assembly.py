@@ -14,7 +14,7 @@ from napari_seg.imaging.stitching import Block, Stitcher, Window, plan_blocks
 if TYPE_CHECKING:
     from napari_seg.imaging.linking import UnionFind
     from napari_seg.imaging.tiling import Tile
-    from napari_seg.inference.decoding import Decoder
+    from napari_seg.inference.decoding import Decoded, Decoder
 
 Probabilities = NDArray[np.float32]
 Labels = NDArray[np.int32]
@@ -161,8 +161,14 @@ class Assembler:
         """One above the largest id given so far."""
         return self._stitcher.next_id
 
-    def add(self, block: Block, probabilities: Probabilities) -> Window | None:
-        """Decode a block.
+    def decode(self, block: Block, probabilities: Probabilities) -> Decoded:
+        """Decode a block, as `add` does; from several threads at once, if need be."""
+        return self._decoder.decode(block, probabilities)
+
+    def add(
+        self, block: Block, probabilities: Probabilities, decoded: Decoded | None = None
+    ) -> Window | None:
+        """Decode a block, and paint what belongs to it.
 
         Parameters
         ----------
@@ -170,13 +176,15 @@ class Assembler:
             One of `blocks`.
         probabilities : ndarray of float32, shape (K, [planes,] rows, columns)
             For ``block.read``.
+        decoded : tuple, optional
+            What `decode` made of it, if it was asked before.
 
         Returns
         -------
         tuple of slice or None
             ([Planes,] rows, columns) of the labels that changed, at image resolution.
         """
-        local, scores = self._decoder.decode(block, probabilities)
+        local, scores = decoded or self.decode(block, probabilities)
         changed = self._stitcher.add(block, local)
         if scores is not None:
             self._keep_scores(scores.tolist())

@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 Probabilities = NDArray[np.float32]
 Labels = NDArray[np.int32]
 Scores = NDArray[np.float32]
+Decoded = tuple[Labels, Scores | None]
+"""Labels 1..N of a block and, if there are any, their scores."""
 
 
 class Decoder(Protocol):
     """Turns what is known of a block into labels."""
 
-    def decode(
-        self, block: Block, probabilities: Probabilities
-    ) -> tuple[Labels, Scores | None]:
+    def decode(self, block: Block, probabilities: Probabilities) -> Decoded:
         """Return labels 1..N of ``block.read`` and, if there are any, their scores."""
         ...
 
@@ -48,9 +48,7 @@ class DenseDecoder:
     classes: Sequence[str]
     params: InstanceParams
 
-    def decode(
-        self, block: Block, probabilities: Probabilities
-    ) -> tuple[Labels, Scores | None]:
+    def decode(self, block: Block, probabilities: Probabilities) -> Decoded:
         """Separate objects by a watershed."""
         labels = probabilities_to_labels(probabilities, self.classes, self.params)
         return labels, None
@@ -78,9 +76,7 @@ class DetectionDecoder:
     params: InstanceParams
     is_refined: bool = False
 
-    def decode(
-        self, block: Block, probabilities: Probabilities
-    ) -> tuple[Labels, Scores | None]:
+    def decode(self, block: Block, probabilities: Probabilities) -> Decoded:
         """Paint the objects by score."""
         painted, scores = paint(self._of(block), _shape(block.read), self.params)
         if self.is_refined:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from napari_seg.imaging.axes import PlaneIndex
 from napari_seg.imaging.stuff import part_stuff
 from napari_seg.imaging.tiling import plan_tiles
-from napari_seg.inference.ahead import run_ahead
+from napari_seg.inference.ahead import map_ahead, run_ahead
 from napari_seg.inference.assembly import Assembler, TileStore
 from napari_seg.inference.decoding import DenseDecoder
 from napari_seg.inference.job import Job, Spot, by_distance, distance
@@ -80,9 +80,12 @@ class DenseJob(Job):
             for batch, found in predicted:
                 self._put(store, batch, found, self._part_of(self.stuff, plane))
                 yield self._progress("predict", len(self.tiles), len(batch))
-                while pending and store.is_ready(pending[0]):
-                    block = pending.popleft()
-                    yield self._add(plane, assembler, block, store.take(block))
+                ready = list(_ready(pending, store))
+                made = map_ahead(
+                    lambda one: assembler.decode(*one), ready, self.predictor.helpers
+                )
+                for (block, part), decoded in zip(ready, made, strict=True):
+                    yield self._add(plane, assembler, block, part, decoded)
 
     def _batches(
         self,
@@ -131,3 +134,12 @@ class DenseJob(Job):
             store.put(i, objects)
             if kept_stuff is not None:
                 kept_stuff[(slice(None), *tile.write)] = stuff
+
+
+def _ready(
+    pending: deque[Block], store: TileStore
+) -> Iterator[tuple[Block, NDArray[np.float32]]]:
+    """Take the first blocks of which all tiles have come, and what came."""
+    while pending and store.is_ready(pending[0]):
+        block = pending.popleft()
+        yield block, store.take(block)

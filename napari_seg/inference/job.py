@@ -31,7 +31,7 @@ if TYPE_CHECKING:  # torch must not be loaded by opening a panel
     from numpy.typing import NDArray
 
     from napari_seg.imaging.stitching import Block
-    from napari_seg.inference.decoding import Decoder, Findings
+    from napari_seg.inference.decoding import Decoded, Decoder, Findings
     from napari_seg.inference.params import SegmentParams
     from napari_seg.inference.reader import ImageReader
     from napari_seg.inference.resident import Resident
@@ -150,8 +150,9 @@ class Job(ABC):
         assembler: Assembler,
         block: Block,
         probabilities: NDArray[np.float32],
+        decoded: Decoded | None = None,
     ) -> Progress:
-        window = assembler.add(block, probabilities)
+        window = assembler.add(block, probabilities, decoded)
         region = region_of(self.labels, self.axes, plane, window) if window else None
         step = self._progress("instances", len(assembler.blocks), 1)
         return dataclasses.replace(step, region=region)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from functools import partial
 from types import TracebackType
@@ -17,6 +18,8 @@ from napari_seg.models.averaged import FAST_LAYOUTS, legal_size, z_divisor
 
 AHEAD = 2
 """Batches that wait beside a device that computes by itself."""
+HELPERS = 4
+"""Threads beside it: of what they do, too much holds the interpreter for more."""
 
 
 class Resident:
@@ -40,6 +43,8 @@ class Resident:
     ahead : int
         Batches to read and predict while others are used: where the device computes,
         the processor is free meanwhile.
+    helpers : int
+        Threads of the processor that make objects of what it computed.
     """
 
     def __init__(
@@ -54,7 +59,9 @@ class Resident:
         self.device = device
         self.divisor = int(getattr(network, "divisor", 1))
         self.margin = int(getattr(network, "margin", 0))
-        self.ahead = 0 if device.name == "cpu" else AHEAD
+        is_apart = device.name != "cpu"
+        self.ahead = AHEAD if is_apart else 0
+        self.helpers = min(HELPERS, os.cpu_count() or 1) if is_apart else 1
         self.half: torch.dtype | None = None
         self._legal_size = partial(legal_size, network)
         self.ndim = ndim

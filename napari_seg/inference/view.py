@@ -114,6 +114,8 @@ class PlaneView:
         read = self.reader.read if self.is_alone else self.reader.read_uncached
         block = read(self.plane, (slice(*spans[0]), slice(*spans[1])))
         block = resample(block, self.axes, inner)
+        if inner == tuple(window):  # nothing to mirror, as for most tiles
+            return np.ascontiguousarray(block)
         rows, columns = (i - start for i, start in zip(index, low, strict=True))
         return np.ascontiguousarray(block[:, rows[:, None], columns])
 

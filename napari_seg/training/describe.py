@@ -24,6 +24,9 @@ OBJECT_CLASSES = ("background", "object")
 """Classes of a detector."""
 FALLBACK_DIAMETER_PX = 20.0
 """Object diameter where neither the caller nor the labels give one."""
+SCORE = 0.4
+"""Score above which a detector's finds count while it trains. The longer it does, the
+fewer of its scores exceed 0.5 by much: there good weights would seem to get worse."""
 
 
 def make_card(
@@ -67,9 +70,7 @@ def make_card(
             **_usual(pairs),
             # Those of the old weights, perhaps found on these very images, would let
             # no new weights win. The best weights get their own at the end.
-            threshold=Card.threshold,
-            seed_threshold=Card.seed_threshold,
-            smallest_px=Card.smallest_px,
+            **_neutral(architecture),
             **text,
         )
     diameter = params.object_diameter_px or _typical_diameter(pairs)
@@ -86,6 +87,7 @@ def make_card(
         normalisation=params.normalisation,
         object_diameter_px=diameter,
         **_usual(pairs),
+        **_neutral(architecture),
         **text,
     )
 
@@ -100,6 +102,15 @@ def _text(params: TrainParams, out: Path) -> dict[str, Any]:
         "command": params.command,
         "software_version": __version__,
         "scores": {},
+    }
+
+
+def _neutral(architecture: str) -> dict[str, Any]:
+    """Return the thresholds at which weights are compared until they get their own."""
+    return {
+        "threshold": Card.threshold,
+        "seed_threshold": SCORE if _is_detector(architecture) else Card.seed_threshold,
+        "smallest_px": Card.smallest_px,
     }
 
 

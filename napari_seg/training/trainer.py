@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_seg.models.card import Card
 from napari_seg.models.checkpoint import (
     Checkpoint,
     load_model,
@@ -49,6 +48,7 @@ if TYPE_CHECKING:
     from threading import Event
 
     from napari_seg.imaging.metrics import Metrics
+    from napari_seg.models.card import Card
     from napari_seg.training.state import Progression
 
 FOREIGN = 0.3
@@ -265,7 +265,8 @@ class _Run:
         if sitting.done.step == 0 or not self.out.is_file():
             return []
         ended = load_model(self.out)
-        return [] if _thresholds_of(ended.card) == _thresholds_of(Card) else [ended]
+        has_own = _thresholds_of(ended.card) != _thresholds_of(sitting.card)
+        return [ended] if has_own else []
 
     def _iter_finish(
         self, device: str, rivals: Sequence[Checkpoint], known: Card | None
@@ -296,7 +297,7 @@ class _Run:
         return found, result.metrics
 
 
-def _thresholds_of(card: Card | type[Card]) -> tuple[float, float, float]:
+def _thresholds_of(card: Card) -> tuple[float, float, float]:
     """Return threshold, seed threshold and smallest area, as they are calibrated."""
     return card.threshold, card.seed_threshold, card.smallest_px
 

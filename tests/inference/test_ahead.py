@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_seg.inference import resident
-from napari_seg.inference.ahead import run_ahead
+from napari_seg.inference.ahead import map_ahead, run_ahead
 from napari_seg.inference.segment import SegmentParams, iter_segment, segment
 
 
@@ -32,6 +32,18 @@ def test_an_error_appears_at_its_place(depth: int) -> None:
     assert [next(ahead), next(ahead)] == [1, 2]
     with pytest.raises(ValueError, match="no third"):
         next(ahead)
+
+
+@given(st.lists(st.integers()), st.integers(0, 4))
+def test_what_several_threads_make_comes_in_order(items: list[int], n: int) -> None:
+    assert list(map_ahead(lambda item: -item, items, n)) == [-item for item in items]
+
+
+def test_several_threads_make_at_once_and_end_with_the_last_item() -> None:
+    together = threading.Barrier(3, timeout=10)
+    before = threading.active_count()
+    list(map_ahead(lambda _: together.wait(), range(3), 3))
+    assert threading.active_count() == before
 
 
 def test_items_are_made_in_one_other_thread_and_not_further_ahead_than_allowed() -> (
@@ -79,7 +91,7 @@ def test_running_ahead_changes_no_label(monkeypatch, brightness, spots) -> None:
 
     def apart(self, *args, **fields) -> None:
         init(self, *args, **fields)
-        self.ahead = 2
+        self.ahead, self.helpers = 2, 3
 
     monkeypatch.setattr(resident.Resident, "__init__", apart)
     found = segment(image, brightness, diameter_px=12, tile_px=64)

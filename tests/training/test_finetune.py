@@ -13,6 +13,8 @@ from napari_seg.imaging.metrics import evaluate
 from napari_seg.models.checkpoint import load_model, save_checkpoint
 from napari_seg.training import trainer
 from napari_seg.training.augmentation import Augmentation
+from napari_seg.training.describe import make_card
+from napari_seg.training.pairs import TrainingPair
 from napari_seg.training.params import PRESETS, SAMPLES, TrainParams
 from napari_seg.training.rehearsal import Teacher, as_channels, rehearsal_sources
 from napari_seg.training.sitting import Sitting
@@ -77,6 +79,14 @@ def test_new_weights_compete_with_old_ones_at_thresholds_of_neither(
     old, new = compared[:2]
     assert (old.threshold, old.seed_threshold, old.smallest_px) == (0.5, 0.5, 0.0)
     assert (new.threshold, new.seed_threshold, new.smallest_px) == (0.5, 0.5, 0.0)
+
+
+@pytest.mark.parametrize(("architecture", "score"), [("unet", 0.5), ("maskrcnn", 0.4)])
+def test_finds_of_a_detector_count_from_a_lower_score_on(layers, architecture, score):
+    image, labels = layers[0]
+    pair = TrainingPair("a", image[None].astype(np.float32), labels, 12.0)
+    card = make_card([pair], TrainParams(architecture=architecture), Path("m"))
+    assert (card.threshold, card.seed_threshold, card.smallest_px) == (0.5, score, 0.0)
 
 
 def test_a_new_head_is_drawn_anew(dataset, start):
