@@ -41,8 +41,10 @@ THRESHOLDS = (0.4, 0.5, 0.6, 0.7, 0.8)
 more foreground than there is."""
 SEED_THRESHOLDS = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 """Interior probabilities tried by `iter_calibrate`."""
-SCORES = (0.2, 0.3, *SEED_THRESHOLDS)
-"""Scores tried by `iter_calibrate` for networks that find objects."""
+MASK_THRESHOLDS = THRESHOLDS[:3]
+"""Mask probabilities tried for networks that find objects, which know no border ..."""
+SCORES = (0.2, 0.3, 0.4, 0.5, 0.6)
+"""... and scores: of theirs few are higher. To paint every object anew takes long."""
 SMALLEST_SHARES = (0.0, 0.025, 0.05, 0.1, 0.15, 0.25)
 """Smallest areas tried, as shares of a disc of the object diameter."""
 
@@ -197,8 +199,10 @@ def _choices(card: Card, near: Card | None) -> list[Choice]:
     if card.ndim == 3:  # a ball, 2/3 of the cylinder around it
         disc *= max(2 / 3 * card.object_diameter_px / (card.z_step_px or 1.0), 1.0)
     areas = [share * disc for share in SMALLEST_SHARES]
-    seeds = SCORES if card.finds_objects else SEED_THRESHOLDS
-    choices = list(product(THRESHOLDS, seeds, areas))
+    finds = card.finds_objects
+    levels = MASK_THRESHOLDS if finds else THRESHOLDS
+    seeds = SCORES if finds else SEED_THRESHOLDS
+    choices = list(product(levels, seeds, areas))
     if near is not None:
         choices = _near(choices, card, near)
     return sorted(

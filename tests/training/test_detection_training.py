@@ -16,7 +16,7 @@ from napari_seg.training.objectives import DetectionObjective
 from napari_seg.training.progress import TrainProgress
 from napari_seg.training.sources import ArraySource
 from napari_seg.training.trainer import iter_train, train
-from napari_seg.training.validation import SCORES, SMALLEST_SHARES, THRESHOLDS
+from napari_seg.training.validation import MASK_THRESHOLDS, SCORES, SMALLEST_SHARES
 from napari_seg.types import run
 
 TINY = {
@@ -90,7 +90,7 @@ def test_a_run_writes_a_detector_that_segments(dataset, tmp_path):
     assert card.arguments["diameter_px"] == pytest.approx(
         card.object_diameter_px, abs=0.01
     )
-    assert card.threshold in THRESHOLDS
+    assert card.threshold in MASK_THRESHOLDS
     assert card.seed_threshold in SCORES
     shares = card.smallest_px / (np.pi / 4 * card.object_diameter_px**2)
     assert min(abs(shares - share) for share in SMALLEST_SHARES) < 0.01
