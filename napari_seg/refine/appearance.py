@@ -43,7 +43,11 @@ class Appearance:
     table: NDArray[np.float32]
 
     def log_odds(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the log-odds of values of shape (C, ...), shape (...)."""
+        """Return the log-odds of values of shape (C or more, ...), shape (...).
+
+        Further channels than those it was learnt from are not looked at.
+        """
+        values = values[: self.axes.shape[1]]
         flat = self.axes @ (values.reshape(len(values), -1) - self.mean[:, None])
         position = _position(flat, self.low, self.high, self.table.shape[0])
         found = ndimage.map_coordinates(self.table, position, order=1, mode="nearest")

@@ -29,7 +29,10 @@ def gather(scene: Scene, weights: Weights) -> Evidence:
     inside = np.clip(depth / (0.5 * radius), 0, 1)
     ring = np.clip(1.5 - (-depth) / (2.0 * radius + 4), 0, 1) * (depth < 0)
     free = scene.states != FOREGROUND
-    appearance = fit_appearance(scene.image, inside, ring * free)
+    # Over a small object texture is blurred away.
+    is_large = radius >= weights.texture_radius
+    seen = scene.looks if is_large else scene.image
+    appearance = fit_appearance(seen, inside, ring * free)
     spatial = (
         hint.strength * weights.shape * np.tanh((depth + hint.outset) / hint.softness)
     )
@@ -37,7 +40,7 @@ def gather(scene: Scene, weights: Weights) -> Evidence:
         spatial = spatial + weights.network * scene.network
     trust = weights.appearance * np.float32(hint.trust)
     first = Evidence(appearance, spatial.astype(np.float32), float(trust))
-    moved = corrected(first.log_odds(scene.image), scene, weights)
+    moved = corrected(first.log_odds(scene.looks), scene, weights)
     return replace(first, spatial=first.spatial + moved)
 
 

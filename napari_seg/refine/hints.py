@@ -142,9 +142,7 @@ def shifted(
     last = _last(scene.strokes)
     sign = 1.0 if last.positive else -1.0
     for point in last.points[:: max(1, len(last.points) // 8)]:
-        beyond = -sign * depth[tuple(point)]
-        goal = 0.5 * cell + weights.overshoot * max(beyond - 0.5 * cell, 0)
-        marks.append((tuple(point), sign, goal))
+        marks.append((tuple(point), sign, 0.5 * cell))
     return result + _offsets(marks, result, scene, radius, weights)
 
 

@@ -18,9 +18,9 @@ from napari_seg.refine.box import (
     touched_sides,
     volume,
 )
+from napari_seg.refine.channels import unit_spread
 from napari_seg.refine.lobes import depth_in, lobe_at
 from napari_seg.refine.pyramid import block_mean, enlarged, shrink_factors
-from napari_seg.refine.reading import unit_spread
 from napari_seg.refine.strokes import shift
 
 if TYPE_CHECKING:

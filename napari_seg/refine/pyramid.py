@@ -61,6 +61,7 @@ def shrunk(scene: Scene, factors: tuple[int, ...]) -> Scene:
         side = FOREGROUND if stroke.positive else BACKGROUND
         states[tuple(stroke.points.T)] = side
     network, instance, sought = scene.network, scene.instance, scene.sought
+    texture = scene.texture
     return Scene(
         image=np.stack([block_mean(channel, factors) for channel in scene.image]),
         states=states,
@@ -70,6 +71,7 @@ def shrunk(scene: Scene, factors: tuple[int, ...]) -> Scene:
         spacing=tuple(s * f for s, f in zip(scene.spacing, factors, strict=True)),
         instance=None if instance is None else block_mean(instance, factors),
         sought=None if sought is None else _majority(sought, factors),
+        texture=None if texture is None else block_mean(texture, factors),
     )
 
 
@@ -98,7 +100,7 @@ def cut_scene(
     scene: Scene, evidence: Evidence, weights: Weights, *, diagonal: bool
 ) -> NDArray[np.bool_]:
     """Return the minimum cut of a whole scene."""
-    log_odds = evidence.log_odds(scene.image)
+    log_odds = evidence.log_odds(scene.looks)
     return _cut(scene.image, scene.spacing, scene.states, log_odds, weights, diagonal)
 
 
@@ -150,10 +152,11 @@ def cut_band(
         for i, s, m, n in zip(free, here, evidence.spatial.shape, full, strict=True)
     ]
     spatial = ndimage.map_coordinates(evidence.spatial, place, order=1, mode="nearest")
-    image = scene.image[(slice(None), *here)]
-    looks = evidence.appearance.log_odds(np.stack([c[free] for c in image]))
+    seen = scene.looks[(slice(None), *here)]
+    looks = evidence.appearance.log_odds(np.stack([c[free] for c in seen]))
     log_odds = np.zeros(states.shape, np.float32)
     log_odds[free] = evidence.weight * looks + spatial
+    image = scene.image[(slice(None), *here)]
     mask[here] = _cut(image, scene.spacing, states, log_odds, weights, diagonal)
     return mask
 

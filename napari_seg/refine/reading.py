@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_seg.refine.channels import busyness, slope, unit_spread
 from napari_seg.refine.energy import BACKGROUND, FOREGROUND, FREE
 from napari_seg.refine.scene import Known, Scene
 from napari_seg.refine.strokes import Stroke, shift
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 
 NETWORK_FADE = 0.3
 """What each correction leaves of the network's log-odds."""
+TEXTURE_PX = 2.0
+"""Width of the Gaussian over which texture is gathered, ..."""
+FAINT = 0.1
+"""... and the share of the usual slope below which it makes no difference."""
 
 
 def read_scene(
@@ -43,7 +48,10 @@ def read_scene(
         corrections = max(len(here) - 1, int(previous.any()))
         network = network * np.float32(NETWORK_FADE**corrections)
     channels = unit_spread(image.read(box))
-    if network is not None:
+    texture = None
+    if network is None:
+        texture = _texture(channels, spacing)
+    else:
         # As one more channel it leads the flood and the outline, too.
         channels = np.concatenate([channels, 0.5 * network[None]])
     return Scene(
@@ -54,13 +62,19 @@ def read_scene(
         network=network,
         spacing=spacing,
         instance=None if instance is None else instance.read(box).astype(np.float32),
+        texture=texture,
     )
 
 
-def unit_spread(image: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return channels of zero mean and unit spread; faint channels stay fainter."""
-    axes = tuple(range(1, image.ndim))
-    spread = image.std(axis=axes, keepdims=True)
-    floor = max(0.25 * float(spread.max()), 1e-6)
-    centred = image - image.mean(axis=axes, keepdims=True)
-    return np.asarray(centred / np.maximum(spread, floor), np.float32)
+def _texture(
+    channels: NDArray[np.float32], spacing: tuple[float, ...]
+) -> NDArray[np.float32] | None:
+    """Return how busy a plane of one channel is; of what tells more it adds nothing.
+
+    Of a volume it would cost more time than a stroke may take.
+    """
+    is_plane = sum(n > 1 for n in channels.shape[1:]) == 2
+    if len(channels) > 1 or not is_plane:
+        return None
+    width = [TEXTURE_PX / s for s in spacing]
+    return busyness(slope(channels, spacing), width, FAINT)

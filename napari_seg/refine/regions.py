@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import ndimage
 from skimage.graph import MCP_Geometric
 
+from napari_seg.refine.channels import slope
 from napari_seg.refine.depth import depth_inside
 from napari_seg.refine.rating import Flood
-from napari_seg.refine.reading import unit_spread
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -72,27 +71,6 @@ def flood_relief(
         strange += (channel - value) ** 2
     steep = slope(image, spacing)
     return np.asarray(STEP_COST + steep + 0.3 * np.sqrt(strange), np.float32)
-
-
-def slope(image: NDArray[np.float32], spacing: Sequence[float]) -> NDArray[np.float32]:
-    """Return the size of the gradient, over all channels.
-
-    Parameters
-    ----------
-    image : ndarray of float32, shape (C, *grid)
-    spacing : sequence of float
-        Voxel size along each axis of the grid: the result is per unit of it.
-
-    Returns
-    -------
-    ndarray of float32, shape (*grid)
-    """
-    squares = np.zeros(image.shape[1:], np.float32)
-    for channel in image:
-        for axis, size in enumerate(spacing):
-            if channel.shape[axis] > 1:
-                squares += (np.gradient(channel, axis=axis) / size) ** 2
-    return np.asarray(np.sqrt(squares), np.float32)
 
 
 def best_region(
@@ -158,23 +136,6 @@ def flood_levels(
     last = max(first, min(len(reached), largest))
     counts = np.unique(np.geomspace(first, last, most).astype(int))
     return np.unique(reached[counts - 1])
-
-
-def busyness(steep: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return how busy an image is around each voxel, of unit spread.
-
-    Parameters
-    ----------
-    steep : ndarray of float32, shape (*grid)
-        Its `slope`.
-    """
-    smooth = ndimage.gaussian_filter(steep, 1.0)
-    # In logarithms faint texture differs from none as clearly as strong from faint.
-    # Padding around a mosaic has none at all, and tells nothing of what is faint.
-    is_there = smooth > 1e-6
-    usual = float(np.median(smooth[is_there])) if is_there.any() else 1.0
-    texture = np.log(np.where(is_there, smooth, usual) + 0.3 * usual)
-    return unit_spread(texture[None])[0]
 
 
 def _centredness(

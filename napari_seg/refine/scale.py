@@ -12,10 +12,9 @@ from scipy import ndimage
 from napari_seg.imaging.deltas import bounding_box
 from napari_seg.imaging.slabs import moved
 from napari_seg.refine.box import box_around, clipped, touched_sides, volume
+from napari_seg.refine.channels import slope, unit_spread
 from napari_seg.refine.depth import signed_depth
 from napari_seg.refine.pyramid import block_mean, shrink_factors
-from napari_seg.refine.reading import unit_spread
-from napari_seg.refine.regions import slope
 from napari_seg.refine.strokes import Stroke, shift
 from napari_seg.refine.whole import Look, whole_region
 

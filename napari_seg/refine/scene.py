@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from napari_seg.imaging.deltas import Box
@@ -20,6 +21,8 @@ class Weights:
 
     appearance: float = 1.0
     """Of the intensity model's log-odds."""
+    texture_radius: float = 4.0
+    """Radius of an object, in units of spacing, from which its texture is looked at."""
     shape: float = 2.0
     """Log-odds far from the outline of the region that the strokes suggest."""
     network: float = 1.0
@@ -38,8 +41,6 @@ class Weights:
     """A stroke this near to the outline moves the outline, ..."""
     rim_share: float = 0.8
     """... or at this share of the object's radius."""
-    overshoot: float = 0.2
-    """By which share of its distance a stroke moves the outline beyond itself."""
     shift_all: float = 0.7
     """Share of that shift which the whole outline follows at first; ..."""
     shift_most: float = 2.0
@@ -50,7 +51,7 @@ class Weights:
     """After so many strokes a further one moves nothing far from itself."""
     shift_reach: float = 0.5
     """How far the rest reaches, in radii of the object."""
-    sharpness: float = 0.8
+    sharpness: float = 1.0
     """Distance from a corrected outline at which its evidence is strong."""
     mend_softness: float = 0.5
     """Near a stroke the outline is less sure, by this share of its distance, ..."""
@@ -100,6 +101,8 @@ class Scene:
         stroke: 0 or 1, or between where the scene was shrunk.
     sought : ndarray of bool, shape (*grid), optional
         What looks like the whole object, where the strokes have it sought (anew).
+    texture : ndarray of float32, shape (*grid), optional
+        How busy the image is, of unit spread.
     """
 
     image: NDArray[np.float32]
@@ -110,6 +113,14 @@ class Scene:
     spacing: tuple[float, ...]
     instance: NDArray[np.float32] | None = None
     sought: NDArray[np.bool_] | None = None
+    texture: NDArray[np.float32] | None = None
+
+    @property
+    def looks(self) -> NDArray[np.float32]:
+        """What object and surroundings are told apart by: channels and texture."""
+        if self.texture is None:
+            return self.image
+        return np.concatenate([self.image, self.texture[None]])
 
 
 @dataclass(frozen=True)

@@ -208,6 +208,7 @@ def _without_single_planes(scene: Scene) -> Scene:
         return scene
     shape = tuple(scene.states.shape[a] for a in keep)
     network, instance, sought = scene.network, scene.instance, scene.sought
+    texture = scene.texture
     return Scene(
         image=scene.image.reshape(len(scene.image), *shape),
         states=scene.states.reshape(shape),
@@ -217,6 +218,7 @@ def _without_single_planes(scene: Scene) -> Scene:
         spacing=tuple(scene.spacing[a] for a in keep),
         instance=None if instance is None else instance.reshape(shape),
         sought=None if sought is None else sought.reshape(shape),
+        texture=None if texture is None else texture.reshape(shape),
     )
 
 

@@ -15,6 +15,7 @@ from napari_seg.imaging.edits import object_box, split_object
 from napari_seg.imaging.slabs import whole
 from napari_seg.refine.appearance import fit_appearance
 from napari_seg.refine.box import union
+from napari_seg.refine.channels import unit_spread
 from napari_seg.refine.energy import (
     BACKGROUND,
     FOREGROUND,
@@ -25,7 +26,6 @@ from napari_seg.refine.energy import (
     neighbour_offsets,
 )
 from napari_seg.refine.pyramid import block_mean, shrink_factors
-from napari_seg.refine.reading import unit_spread
 from napari_seg.refine.regions import flood_relief, geodesic_distance
 from napari_seg.refine.strokes import as_points
 from napari_seg.refine.volume import Volume, normal_spacing

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_seg.refine.channels import busyness
 from napari_seg.refine.rating import region_features, shipped_rater
 from napari_seg.refine.regions import (
-    busyness,
     flood_levels,
     flood_relief,
     geodesic_distance,
