@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-import time
 from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
@@ -25,7 +24,7 @@ import numpy as np
 import tifffile
 import torch
 
-from benchmarks._table import benchmark_model, nuclei, report
+from benchmarks._table import benchmark_model, nuclei, report, time_together
 from napari_seg.data.io import read_image, write_labels
 from napari_seg.imaging.axes import PlaneIndex
 from napari_seg.inference.dense_job import DenseJob
@@ -109,21 +108,6 @@ def ways(
     return {"forward alone": forward, "bare loop": bare, "network": network, **found}
 
 
-def timed(
-    runs: dict[str, Callable[[], object]], repeats: int
-) -> dict[str, tuple[float, float]]:
-    """Return the least and the median seconds of each, which take turns."""
-    seconds: dict[str, list[float]] = {name: [] for name in runs}
-    for run in runs.values():
-        run()
-    for _ in range(repeats):
-        for name, run in runs.items():
-            started = time.perf_counter()
-            run()
-            seconds[name].append(time.perf_counter() - started)
-    return {k: (min(v), float(np.median(v))) for k, v in seconds.items()}
-
-
 def main() -> None:
     """Print megapixels a second and the ratios to the bare loop."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -137,19 +121,19 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for name in options.models:
             runs = ways(benchmark_model(name), device, options.side, Path(folder))
-            took = timed(runs, options.repeats)
+            took = time_together(runs, options.repeats)
             rows += [
                 {
                     "model": name,
                     "what": what,
-                    "best s": best,
-                    "median s": median,
-                    "megapixels/s": options.side**2 / 1e6 / best,
+                    "seconds": wall,
+                    "of the processor": cpu,
+                    "megapixels/s": options.side**2 / 1e6 / wall,
                 }
-                for what, (best, median) in took.items()
+                for what, (wall, cpu) in took.items()
             ]
             if "network" in took:
-                ratios[name] = took["bare loop"][0] / took["network"][0]
+                ratios[name] = took["bare loop"].wall / took["network"].wall
     report("device_speed", rows, device=device.reason, ratio_to_bare=ratios)
 
 

@@ -115,7 +115,7 @@ class PlaneView:
         block = read(self.plane, (slice(*spans[0]), slice(*spans[1])))
         block = resample(block, self.axes, inner)
         if inner == tuple(window):  # nothing to mirror, as for most tiles
-            return np.ascontiguousarray(block)
+            return np.array(block)  # a copy: the reader may keep what it gave
         rows, columns = (i - start for i, start in zip(index, low, strict=True))
         return np.ascontiguousarray(block[:, rows[:, None], columns])
 

@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_seg.refine.channels import busyness, slope, unit_spread
+from napari_seg.refine.channels import unit_spread
 from napari_seg.refine.energy import BACKGROUND, FOREGROUND, FREE
 from napari_seg.refine.scene import Known, Scene
 from napari_seg.refine.strokes import Stroke, shift
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from napari_seg.imaging.deltas import Box
     from napari_seg.refine.box import Instance
     from napari_seg.refine.volume import Volume
@@ -22,10 +20,6 @@ if TYPE_CHECKING:
 
 NETWORK_FADE = 0.3
 """What each correction leaves of the network's log-odds."""
-TEXTURE_PX = 2.0
-"""Width of the Gaussian over which texture is gathered, ..."""
-FAINT = 0.1
-"""... and the share of the usual slope below which it makes no difference."""
 
 
 def read_scene(
@@ -48,10 +42,7 @@ def read_scene(
         corrections = max(len(here) - 1, int(previous.any()))
         network = network * np.float32(NETWORK_FADE**corrections)
     channels = unit_spread(image.read(box))
-    texture = None
-    if network is None:
-        texture = _texture(channels, spacing)
-    else:
+    if network is not None:
         # As one more channel it leads the flood and the outline, too.
         channels = np.concatenate([channels, 0.5 * network[None]])
     return Scene(
@@ -62,19 +53,4 @@ def read_scene(
         network=network,
         spacing=spacing,
         instance=None if instance is None else instance.read(box).astype(np.float32),
-        texture=texture,
     )
-
-
-def _texture(
-    channels: NDArray[np.float32], spacing: tuple[float, ...]
-) -> NDArray[np.float32] | None:
-    """Return how busy a plane of one channel is; of what tells more it adds nothing.
-
-    Of a volume it would cost more time than a stroke may take.
-    """
-    is_plane = sum(n > 1 for n in channels.shape[1:]) == 2
-    if len(channels) > 1 or not is_plane:
-        return None
-    width = [TEXTURE_PX / s for s in spacing]
-    return busyness(slope(channels, spacing), width, FAINT)
