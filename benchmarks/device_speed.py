@@ -27,11 +27,11 @@ import torch
 from benchmarks._table import benchmark_model, nuclei, report, time_together
 from napari_seg.data.io import read_image, write_labels
 from napari_seg.imaging.axes import PlaneIndex
+from napari_seg.inference.cutting import read_tiles
 from napari_seg.inference.dense_job import DenseJob
 from napari_seg.inference.device import Device, choose_device
 from napari_seg.inference.engine import make_job, open_predictor
 from napari_seg.inference.params import SegmentParams
-from napari_seg.inference.predictor import read_tiles
 from napari_seg.inference.segment import open_for, segment
 from napari_seg.inference.view import view_plane
 

@@ -18,8 +18,9 @@ from benchmarks._table import benchmark_model, nuclei, report, time_together
 from napari_seg.imaging.axes import PlaneIndex
 from napari_seg.imaging.tiling import plan_tiles
 from napari_seg.inference.device import Device
-from napari_seg.inference.predictor import OVERLAP_PX, Predictor
+from napari_seg.inference.predictor import Predictor
 from napari_seg.inference.reader import open_image
+from napari_seg.inference.tiled import OVERLAP_PX
 from napari_seg.inference.view import PlaneView, view_plane
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -51,14 +52,18 @@ def intensity_range(
     """
     normalisation = normalisation or Normalisation()
     sample = _grid_sample(np.asarray(image), max_samples)
-    values = sample.astype(np.float64, copy=False).ravel()
-    values = values[np.isfinite(values)]
-    if values.size == 0:
-        return 0.0, 0.0
-    low, high = np.percentile(values, [normalisation.low, normalisation.high])
+    wanted = (normalisation.low, normalisation.high)
+    if sample.size and sample.dtype in (np.uint8, np.uint16):
+        low, high = _counted_percentiles(sample, wanted)
+    else:
+        values = sample.astype(np.float64, copy=False).ravel()
+        sample = values[np.isfinite(values)]
+        if sample.size == 0:
+            return 0.0, 0.0
+        low, high = np.percentile(sample, wanted)
     if low == high:
         # A few bright spots on black: the percentiles meet although the image varies.
-        low, high = values.min(), values.max()
+        low, high = sample.min(), sample.max()
     return float(low), float(high)
 
 
@@ -115,8 +120,20 @@ def rescale_intensity(
     scaled = array.astype(np.float64 if wide else np.float32)
     scaled -= low
     scaled /= high - low
-    np.nan_to_num(scaled, copy=False, nan=0.0, posinf=CLIP[1], neginf=CLIP[0])
-    return np.clip(scaled, *CLIP).astype(np.float32, copy=False)
+    if array.dtype.kind == "f":
+        np.nan_to_num(scaled, copy=False, nan=0.0, posinf=CLIP[1], neginf=CLIP[0])
+    return np.clip(scaled, *CLIP, out=scaled).astype(np.float32, copy=False)
+
+
+def _counted_percentiles(
+    values: NDArray[np.generic], percentiles: Sequence[float]
+) -> NDArray[np.float64]:
+    """Return what `numpy.percentile` does of small integers, without sorting them."""
+    upto = np.cumsum(np.bincount(values.ravel()))
+    ranks = np.asarray(percentiles) / 100 * (values.size - 1)
+    below = np.searchsorted(upto, np.floor(ranks), side="right")
+    above = np.searchsorted(upto, np.ceil(ranks), side="right")
+    return below + (above - below) * (ranks % 1)
 
 
 def _grid_sample(array: NDArray[np.generic], max_samples: int) -> NDArray[np.generic]:

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from napari_seg.imaging.axes import PlaneIndex
 from napari_seg.imaging.stuff import part_stuff
 from napari_seg.imaging.tiling import plan_tiles
 from napari_seg.inference.ahead import map_ahead, run_ahead
 from napari_seg.inference.assembly import Assembler, TileStore
+from napari_seg.inference.cutting import tile_cutter
 from napari_seg.inference.decoding import DenseDecoder
 from napari_seg.inference.job import Job, Spot, by_distance, distance
-from napari_seg.inference.predictor import read_tiles
 from napari_seg.inference.view import PlaneView, view_plane
 
 if TYPE_CHECKING:  # torch must not be loaded by opening a panel
@@ -23,15 +23,13 @@ if TYPE_CHECKING:  # torch must not be loaded by opening a panel
 
     from napari_seg.imaging.axes import Piece
     from napari_seg.imaging.stitching import Block
-    from napari_seg.imaging.tiling import Tile
     from napari_seg.inference.decoding import Decoder
+    from napari_seg.inference.launched import Predicted
     from napari_seg.inference.params import SegmentParams
     from napari_seg.inference.predictor import Predictor
     from napari_seg.inference.reader import ImageReader
     from napari_seg.models.checkpoint import Checkpoint
     from napari_seg.types import Progress
-
-    Predicted: TypeAlias = tuple[Tile, NDArray[np.float32]]
 
 
 class DenseJob(Job):
@@ -114,12 +112,12 @@ class DenseJob(Job):
 
         Beside a device that computes by itself, reading and predicting run ahead.
         """
-        predictor = self.predictor
+        ahead = self.predictor.ahead
+        cut = tile_cutter(view, self.predictor.device.name)
         tiles = ((batch, [self.tiles[i] for i in batch]) for batch in batches)
-        inputs = ((batch, some, read_tiles(view, some)) for batch, some in tiles)
-        with closing(run_ahead(inputs, predictor.ahead)) as read:
-            found = ((i, list(predictor.predict_read(some, x))) for i, some, x in read)
-            yield from run_ahead(found, predictor.ahead)
+        inputs = ((batch, some, cut(some)) for batch, some in tiles)
+        with closing(run_ahead(inputs, ahead)) as read:
+            yield from run_ahead(self.predictor.predict_batches(read), ahead)
 
     def _put(
         self,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import torch
@@ -16,38 +17,34 @@ from napari_seg.errors import CheckpointError
 from napari_seg.imaging.instances import InstanceParams, probabilities_to_labels
 from napari_seg.imaging.stuff import part_stuff
 from napari_seg.imaging.tiling import (
-    Geometry,
     Slices,
     Tile,
-    choose_geometry,
     plan_tiles,
 )
+from napari_seg.inference.cutting import Inputs, read_tiles
 from napari_seg.inference.device import Device, is_out_of_memory
+from napari_seg.inference.launched import Array, Predicted, joined, kept, mark, to_host
 from napari_seg.inference.precision import half_type
-from napari_seg.inference.resident import Resident
+from napari_seg.inference.tiled import OVERLAP_PX, Tiled
 from napari_seg.inference.view import LOOK_PLANES, Readable, TileView
-from napari_seg.models.averaged import ORIENTATIONS, Averaged, fast_layout
+from napari_seg.models.averaged import (
+    ORIENTATIONS,
+    Averaged,
+    class_probabilities,
+    fast_layout,
+)
 
 if TYPE_CHECKING:
     from napari_seg.models.card import Card
 
-Array = NDArray[np.float32]
-OVERLAP_PX = 32
-"""Rim of a padded network's output that is not trusted beside another tile."""
-RIM_PX = 16
-"""Mirrored pixels that a padded network sees beyond the edges of the image."""
-TILE_PLANES = 32
-"""Wanted planes of a tile of a network in three dimensions."""
-Z_OVERLAP = 4
-Z_RIM = 4
-"""The same across planes."""
+Key = TypeVar("Key")
 _SMALLEST_TILE_PX = 32
 _LOOK_PX = 256
 _ALL = slice(None)
 _AUTO_BATCH = {"cpu": 1, "mps": 4, "cuda": 16}
 
 
-class Predictor(Resident):
+class Predictor(Tiled):
     """Runs a network on tiles, with as little memory as the device has.
 
     In half precision where that is faster, see `half_type`.
@@ -92,65 +89,6 @@ class Predictor(Resident):
         self._tile_limit: int | None = None
         self.half = torch.float16 if kind == "cuda" else half_type(kind, network)
 
-    def geometry(
-        self,
-        shape: Sequence[int],
-        tile_px: int,
-        overlap_px: int = OVERLAP_PX,
-        rim_px: int = RIM_PX,
-    ) -> tuple[Geometry, ...]:
-        """Return legal, economical tiles for a plane or a frame.
-
-        Parameters
-        ----------
-        shape : sequence of int
-            ([Planes,] rows, columns) in the resolution of the network.
-        tile_px : int
-            Wanted input side of rows and columns.
-        overlap_px : int, optional
-            For padded networks: output rim thrown away between tiles.
-        rim_px : int, optional
-            For padded networks: mirrored pixels seen beyond the edges of the plane.
-
-        Returns
-        -------
-        tuple of Geometry
-            For each axis of the shape.
-        """
-        rim_px = 0 if self.margin else rim_px
-        overlap_px = 0 if self.margin else overlap_px
-        smallest = self.legal_size(1)
-        sides = (
-            choose_geometry(
-                int(size),
-                tile_px,
-                divisor=self.divisor,
-                margin=self.margin,
-                overlap=overlap_px,
-                phase=smallest % self.divisor,
-                smallest=smallest,
-                rim=rim_px,
-            )
-            for size in shape[-2:]
-        )
-        if self.ndim == 2:
-            return tuple(sides)
-        return (self._planes(int(shape[0]), min(Z_RIM, rim_px)), *sides)
-
-    def _planes(self, depth: int, rim: int) -> Geometry:
-        """Return tiles across the planes of a frame."""
-        smallest = self.legal_depth(1)
-        return choose_geometry(
-            depth,
-            TILE_PLANES,
-            divisor=self.z_divisor,
-            margin=self.margin,
-            overlap=0 if self.margin else Z_OVERLAP,
-            phase=smallest % self.z_divisor,
-            smallest=smallest,
-            rim=rim,
-        )
-
     def look(
         self, part: Readable, shape: tuple[int, int], card: Card
     ) -> tuple[NDArray[np.int32], Array]:
@@ -190,7 +128,7 @@ class Predictor(Resident):
 
     def predict_tiles(
         self, view: Readable, tiles: Sequence[Tile]
-    ) -> Iterator[tuple[Tile, Array]]:
+    ) -> Iterator[Predicted]:
         """Read tiles and predict what is kept of each.
 
         Parameters
@@ -206,29 +144,49 @@ class Predictor(Resident):
         probabilities : ndarray of float32, shape (K, [planes,] rows, columns)
             Of ``tile.write``.
         """
-        yield from self.predict_read(tiles, read_tiles(view, tiles))
+        batch = (None, tiles, read_tiles(view, tiles))
+        for _, found in self.predict_batches([batch]):
+            yield from found
 
-    def predict_read(
-        self, tiles: Sequence[Tile], inputs: Array
-    ) -> Iterator[tuple[Tile, Array]]:
-        """Predict what is kept of tiles that are read already; see `predict_tiles`."""
-        keep = tuple(
-            slice(min(s.start for s in crops), max(s.stop for s in crops))
-            for crops in zip(*(tile.crop for tile in tiles), strict=True)
-        )
-        for tile, found in zip(tiles, self.predict(inputs, keep), strict=True):
-            crop = (
-                slice(c.start - k.start, c.stop - k.start)
-                for c, k in zip(tile.crop, keep, strict=True)
+    def predict_batches(
+        self, batches: Iterable[tuple[Key, Sequence[Tile], Inputs]]
+    ) -> Iterator[tuple[Key, list[Predicted]]]:
+        """Predict what is kept of tiles that are read already, batch by batch.
+
+        A device that computes by itself gets a batch before the one before it is
+        waited for.
+
+        Parameters
+        ----------
+        batches : iterable of (key, sequence of Tile, ndarray or Tensor)
+            Anything, tiles of one plan, and what was read of them.
+
+        Yields
+        ------
+        key
+        list of (Tile, ndarray)
+            Of each batch, as of `predict_tiles`.
+        """
+        waiting: deque[tuple[Key, Callable[[], list[Predicted]]]] = deque()
+        for key, tiles, inputs in batches:
+            keep = tuple(
+                slice(min(s.start for s in crops), max(s.stop for s in crops))
+                for crops in zip(*(tile.crop for tile in tiles), strict=True)
             )
-            yield tile, found[(slice(None), *crop)]
+            whole = self._launch(inputs, keep)
+            waiting.append((key, partial(kept, tiles, keep, whole)))
+            if len(waiting) > bool(self.ahead):
+                key, result = waiting.popleft()
+                yield key, result()
+        for key, result in waiting:
+            yield key, result()
 
-    def predict(self, inputs: Array, keep: Slices | None = None) -> Array:
+    def predict(self, inputs: Inputs, keep: Slices | None = None) -> Array:
         """Return class probabilities of normalised tiles.
 
         Parameters
         ----------
-        inputs : ndarray of float32, shape (N, C, [planes,] rows, columns)
+        inputs : ndarray of float32 or Tensor, shape (N, C, [planes,] rows, columns)
             Tiles of a legal size.
         keep : tuple of slice, optional
             Window of the output that is wanted.
@@ -243,19 +201,27 @@ class Predictor(Resident):
         DeviceError
             If the smallest batch of the smallest tile does not fit.
         """
-        done: list[Array] = []
-        while (start := sum(map(len, done))) < len(inputs):
+        return self._launch(inputs, keep)()
+
+    def _launch(self, inputs: Inputs, keep: Slices | None) -> Callable[[], Array]:
+        """Start predicting tiles; what is returned waits for the device."""
+        launched: list[Callable[[], Array]] = []
+        start = 0
+        while start < len(inputs):
             part = inputs[start : start + self.batch]
             if self._tile_limit and max(part.shape[2:]) > self._tile_limit:
-                split = self._predict_split(part[0])
-                done.append((split if keep is None else split[(_ALL, *keep)])[None])
+                split = self._predict_split(torch.as_tensor(part[0]).cpu().numpy())
+                split = split if keep is None else split[(_ALL, *keep)]
+                launched.append(partial(np.expand_dims, split, 0))
+                start += 1
                 continue
-            found = self._try_forward(part, keep)
-            if found is None:
+            result = self._try_launch(part, keep)
+            if result is None:
                 self._retreat(max(part.shape[2:]))
             else:
-                done.append(found)
-        return done[0] if len(done) == 1 else np.concatenate(done)
+                launched.append(result)
+                start += len(part)
+        return partial(joined, launched)
 
     @contextmanager
     def _one_view(self) -> Iterator[None]:
@@ -270,32 +236,37 @@ class Predictor(Resident):
         finally:
             averaged.orientations = views
 
-    def _try_forward(self, inputs: Array, keep: Slices | None) -> Array | None:
-        """Return the probabilities, or None where memory runs out."""
+    def _try_launch(
+        self, inputs: Inputs, keep: Slices | None
+    ) -> Callable[[], Array] | None:
+        """Start the network, or return None where memory runs out."""
         try:
-            probabilities = self._forward(torch.from_numpy(inputs), keep)
+            return self._forward(torch.as_tensor(inputs), keep)
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
             return None
-        result: Array = probabilities.cpu().numpy()
-        return result
 
     @torch.inference_mode()
-    def _forward(self, inputs: Tensor, keep: Slices | None) -> Tensor:
+    def _forward(self, inputs: Tensor, keep: Slices | None) -> Callable[[], Array]:
+        """Give the device all there is to compute; the result waits for it."""
         x = fast_layout(inputs.to(self.device.name))
-        if self.half is not None:
-            with torch.autocast(x.device.type, self.half):
-                logits = self._logits(x, keep).float()
-            if not bool(torch.isfinite(logits).all()):
-                # Half precision overflowed: this network needs the full range.
-                self.half = None
-        if self.half is None:
-            logits = self._logits(x, keep)
-        if logits.shape[1] == 1:
-            positive = torch.sigmoid(logits)
-            return torch.cat([1 - positive, positive], dim=1)
-        return torch.softmax(logits, dim=1).contiguous()
+        half = self.half
+        with torch.autocast(x.device.type, half, enabled=half is not None):
+            logits = self._logits(x, keep).float()
+        is_finite = to_host(torch.isfinite(logits).all()) if half else None
+        found = to_host(class_probabilities(logits).contiguous())
+        done = mark(x.device)
+
+        def result() -> Array:
+            done()
+            if is_finite is None or is_finite:
+                return np.asarray(found)
+            # Half precision overflowed: this network needs the full range.
+            self.half = None
+            return self._forward(inputs, keep)()
+
+        return result
 
     def _logits(self, x: Tensor, keep: Slices | None) -> Tensor:
         if keep is not None and getattr(self._network, "keeps_windows", False):
@@ -343,11 +314,6 @@ class Predictor(Resident):
             result[(slice(None), *tile.write)] = found
         assert result is not None  # a plan has at least one tile
         return result
-
-
-def read_tiles(view: Readable, tiles: Sequence[Tile]) -> Array:
-    """Read tiles of one plan: (N, C, [planes,] rows, columns)."""
-    return np.stack([view.read(tile.read) for tile in tiles])
 
 
 def _turned(tta: str, network: nn.Module) -> nn.Module:

@@ -149,7 +149,11 @@ def _probabilities(
         logits = network(x)["out"]
         if window is not None:
             logits = logits[(..., *window)]
-    logits = logits.float()
+    return class_probabilities(logits.float())
+
+
+def class_probabilities(logits: Tensor) -> Tensor:
+    """Probabilities that sum to 1 over the classes, axis 1; of one logit two."""
     if logits.shape[1] == 1:
         positive = torch.sigmoid(logits)
         return torch.cat([1 - positive, positive], dim=1)

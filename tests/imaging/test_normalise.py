@@ -69,3 +69,18 @@ def test_gain_and_offset_of_the_camera_do_not_matter(gain, offset):
         rescale_intensity(image, intensity_range(image)),
         atol=1e-3,
     )
+
+
+@given(
+    values=st.lists(st.integers(0, 255), min_size=1, max_size=60),
+    low=st.floats(0, 100),
+    high=st.floats(0, 100),
+    dtype=st.sampled_from(["u1", "u2"]),
+)
+def test_counted_percentiles_are_those_of_numpy(values, low, high, dtype):
+    image = np.array(values, dtype)
+    expected = np.percentile(image, [low, high])
+    if expected[0] == expected[1]:
+        expected = image.min(), image.max()
+    found = intensity_range(image, Normalisation(low, high))
+    np.testing.assert_allclose(found, expected, atol=1e-9)

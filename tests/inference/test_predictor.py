@@ -157,7 +157,7 @@ def test_out_of_memory_then_halves_the_tile(cpu: Device) -> None:
 def test_out_of_memory_at_the_smallest_tile_offers_the_cpu() -> None:
     predictor = Predictor(Hungry(16), Device("cpu", ""), batch=4)
     predictor.device = Device("cuda:0", "CUDA: injected")
-    predictor._try_forward = lambda *_: None  # type: ignore[method-assign]
+    predictor._try_launch = lambda *_: None  # type: ignore[method-assign]
     with pytest.raises(DeviceError, match=r"cuda:0 ran out of memory.*'cpu'"):
         predictor.predict(noise(4, 1, 256, 256))
 

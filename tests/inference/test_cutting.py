@@ -1,0 +1,104 @@
+"""Tiles cut where the network runs are those that the processor reads."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from napari_seg.imaging.axes import PlaneIndex
+from napari_seg.imaging.tiling import choose_geometry, plan_tiles
+from napari_seg.inference import cutting
+from napari_seg.inference.cutting import PlaneAboard, read_tiles, tile_cutter
+from napari_seg.inference.reader import open_image
+from napari_seg.inference.view import PlaneView, view_plane
+
+
+def view_of(shape: tuple[int, int], zoom: float, channels: int = 1) -> PlaneView:
+    rng = np.random.default_rng(sum(shape))
+    image = rng.integers(0, 4000, (channels, *shape)).astype(np.uint16)
+    reader = open_image(image, "CYX", in_channels=channels)
+    return view_plane(reader, PlaneIndex(), zoom)
+
+
+def tiles_of(view: PlaneView, side: int, rim: int) -> list:
+    sides = (
+        choose_geometry(
+            n, side, divisor=8, margin=0, overlap=8, phase=0, smallest=8, rim=rim
+        )
+        for n in view.shape
+    )
+    return plan_tiles(view.shape, tuple(sides))
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    shape=st.tuples(st.integers(1, 90), st.integers(1, 90)),
+    zoom=st.sampled_from([0.5, 1.0, 1.7]),
+    side=st.sampled_from([32, 48]),
+    rim=st.sampled_from([0, 16]),
+    band=st.sampled_from([1, 7, 256]),
+    channels=st.sampled_from([1, 3]),
+    order=st.randoms(use_true_random=False),
+)
+def test_tiles_are_those_read_one_by_one(shape, zoom, side, rim, band, channels, order):
+    view = view_of(shape, zoom, channels)
+    tiles = tiles_of(view, side, rim)
+    order.shuffle(tiles)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cutting, "_BAND_ROWS", band)
+        aboard = PlaneAboard(view, "cpu")
+        for start in range(0, len(tiles), 5):
+            some = tiles[start : start + 5]
+            found = aboard.cut(some)
+            np.testing.assert_allclose(found, read_tiles(view, some), atol=1e-6)
+
+
+def test_no_row_is_read_twice_and_none_that_no_tile_needs(monkeypatch):
+    view = view_of((1000, 40), 1.0)
+    tiles = tiles_of(view, 64, 8)
+    seen = []
+    read = PlaneView.read
+    monkeypatch.setattr(
+        PlaneView, "read", lambda self, w: seen.append(w[0]) or read(self, w)
+    )
+    aboard = PlaneAboard(view, "cpu")
+    aboard.cut(tiles[:1])
+    assert [(s.start, s.stop) for s in seen] == [(0, 256)]
+    for tile in tiles:
+        aboard.cut([tile])
+    assert sorted((s.start, s.stop) for s in seen) == [
+        (0, 256), (256, 512), (512, 768), (768, 1000)
+    ]  # fmt: skip
+
+
+def test_what_has_no_room_is_read_tile_by_tile(monkeypatch):
+    view = view_of((64, 64), 1.0)
+    tiles = tiles_of(view, 32, 8)
+    monkeypatch.setattr(cutting, "_MOST_PIXELS", 64 * 64 - 1)
+    found = tile_cutter(view, "cuda:0")(tiles)  # never comes to use that device
+    np.testing.assert_array_equal(found, read_tiles(view, tiles))
+
+
+def test_another_error_of_the_device_is_not_hidden(monkeypatch):
+    def broken(*_: object) -> None:
+        raise RuntimeError("unspecified launch failure")
+
+    monkeypatch.setattr(cutting, "PlaneAboard", broken)
+    with pytest.raises(RuntimeError, match="launch failure"):
+        tile_cutter(view_of((8, 8), 1.0), "cuda:0")
+
+
+def test_the_network_takes_tiles_that_are_tensors():
+    from napari_seg.inference.device import Device
+    from napari_seg.inference.predictor import Predictor
+
+    network = torch.nn.Sequential()
+    network.forward = lambda x: {"out": torch.cat([x, -x], dim=1)}
+    predictor = Predictor(network, Device("cpu", "test"))
+    x = np.random.default_rng(0).random((3, 1, 8, 8), np.float32)
+    np.testing.assert_array_equal(
+        predictor.predict(torch.from_numpy(x)), predictor.predict(x)
+    )
