@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from napari_seg.imaging.normalise import CLIP
 from napari_seg.imaging.tiling import Slices, Tile, mirror_index
 from napari_seg.inference.device import is_out_of_memory
 from napari_seg.inference.view import PlaneView, Readable
@@ -18,6 +19,7 @@ Inputs = NDArray[np.float32] | Tensor
 """Tiles of one size, (N, C, [planes,] rows, columns)."""
 Cutter = Callable[[Sequence[Tile]], Inputs]
 
+_NARROW = (np.dtype(np.uint8), np.dtype(np.uint16))
 _BAND_ROWS = 256
 _MOST_PIXELS = 1 << 25
 
@@ -77,7 +79,10 @@ class PlaneAboard:
             raise torch.OutOfMemoryError(f"{channels} x {rows} x {columns} pixels")
         self._view = view
         self._plane = torch.empty((channels, rows, columns), device=device)
-        self._missing = set(range(-(-rows // _BAND_ROWS)))
+        # Of an image on disk a chunk may hold many bands: it is read once, then.
+        self._band = rows if view.reader.is_lazy else _BAND_ROWS
+        self._missing = set(range(-(-rows // self._band)))
+        self._indices: dict[tuple[int, int, int], Tensor] = {}
 
     @torch.inference_mode()
     def cut(self, tiles: Sequence[Tile]) -> Tensor:
@@ -85,26 +90,49 @@ class PlaneAboard:
         return torch.stack([self._window(tile.read) for tile in tiles])
 
     def _window(self, window: Slices) -> Tensor:
-        sides = self._plane.shape[1:]
-        index = [
-            mirror_index(s.start, s.stop, n) for s, n in zip(window, sides, strict=True)
-        ]
-        self._fetch(int(index[0].min()), int(index[0].max()) + 1)
+        _, rows, columns = self._plane.shape
+        needed = mirror_index(window[0].start, window[0].stop, rows)
+        self._fetch(int(needed.min()), int(needed.max()) + 1)
         part = self._plane
-        for axis, (s, n, at) in enumerate(zip(window, sides, index, strict=True), 1):
-            if s.start >= 0 and s.stop <= n:
-                part = part.narrow(axis, s.start, s.stop - s.start)
+        for axis, (side, n) in enumerate(zip(window, (rows, columns), strict=True), 1):
+            if side.start >= 0 and side.stop <= n:
+                part = part.narrow(axis, side.start, side.stop - side.start)
             else:
-                part = part.index_select(axis, torch.from_numpy(at).to(part.device))
+                part = part.index_select(
+                    axis, self._mirrored((side.start, side.stop, n))
+                )
         return part
+
+    def _mirrored(self, span: tuple[int, int, int]) -> Tensor:
+        if span not in self._indices:
+            index = torch.from_numpy(mirror_index(*span))
+            self._indices[span] = index.to(self._plane.device)
+        return self._indices[span]
 
     def _fetch(self, start: int, stop: int) -> None:
         """Read the bands of rows that are not there yet."""
         rows, columns = self._plane.shape[1:]
-        wanted = range(start // _BAND_ROWS, -(-stop // _BAND_ROWS))
+        wanted = range(start // self._band, -(-stop // self._band))
         for band in self._missing.intersection(wanted):
-            low = band * _BAND_ROWS
-            window = (slice(low, min(low + _BAND_ROWS, rows)), slice(0, columns))
-            read = torch.from_numpy(self._view.read(window))
-            self._plane[:, window[0]].copy_(read)
+            low = band * self._band
+            window = (slice(low, min(low + self._band, rows)), slice(0, columns))
+            self._plane[:, window[0]] = self._normalised(window)
             self._missing.discard(band)
+
+    def _normalised(self, window: tuple[slice, slice]) -> Tensor:
+        """Return normalised rows; small numbers are normalised on the device."""
+        view, device = self._view, self._plane.device
+        if view.is_resampled or view.reader.dtype not in _NARROW:
+            return torch.from_numpy(view.read(window)).to(device)
+        plane = view.plane
+        raw = np.ascontiguousarray(view.reader.raw(plane.t, plane.z, window))
+        if raw.dtype == np.uint16:  # which torch hardly computes with
+            x = (torch.from_numpy(raw.view(np.int16)).to(device).int() & 0xFFFF).float()
+        else:
+            x = torch.from_numpy(raw).to(device).float()
+        for channel, (low, high) in zip(x, view.reader.range_of(plane.t), strict=True):
+            if high > low:
+                channel.sub_(low).div_(high - low)
+            else:
+                channel.zero_()
+        return x.clamp_(*CLIP)

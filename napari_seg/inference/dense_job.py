@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
-from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from napari_seg.imaging.axes import PlaneIndex
 from napari_seg.imaging.stuff import part_stuff
 from napari_seg.imaging.tiling import plan_tiles
-from napari_seg.inference.ahead import map_ahead, run_ahead
+from napari_seg.inference.ahead import map_ahead
 from napari_seg.inference.assembly import Assembler, TileStore
 from napari_seg.inference.cutting import tile_cutter
 from napari_seg.inference.decoding import DenseDecoder
@@ -74,16 +73,15 @@ class DenseJob(Job):
         pending = deque(by_distance(assembler.blocks, spot))
         view = view_plane(self.reader, plane, self.zoom)
         batches = self._batches(store, pending, spot)
-        with closing(self.iter_predicted(view, batches)) as predicted:
-            for batch, found in predicted:
-                self._put(store, batch, found, self._part_of(self.stuff, plane))
-                yield self._progress("predict", len(self.tiles), len(batch))
-                ready = list(_ready(pending, store))
-                made = map_ahead(
-                    lambda one: assembler.decode(*one), ready, self.predictor.helpers
-                )
-                for (block, part), decoded in zip(ready, made, strict=True):
-                    yield self._add(plane, assembler, block, part, decoded)
+        for batch, found in self.iter_predicted(view, batches):
+            self._put(store, batch, found, self._part_of(self.stuff, plane))
+            yield self._progress("predict", len(self.tiles), len(batch))
+            ready = list(_ready(pending, store))
+            made = map_ahead(
+                lambda one: assembler.decode(*one), ready, self.predictor.helpers
+            )
+            for (block, part), decoded in zip(ready, made, strict=True):
+                yield self._add(plane, assembler, block, part, decoded)
 
     def _batches(
         self,
@@ -107,17 +105,12 @@ class DenseJob(Job):
 
     def iter_predicted(
         self, view: PlaneView, batches: Iterable[list[int]]
-    ) -> Generator[tuple[list[int], list[Predicted]], None, None]:
-        """Yield the numbers of tiles and what the network makes of them.
-
-        Beside a device that computes by itself, reading and predicting run ahead.
-        """
-        ahead = self.predictor.ahead
+    ) -> Iterator[tuple[list[int], list[Predicted]]]:
+        """Yield the numbers of tiles and what the network makes of them."""
         cut = tile_cutter(view, self.predictor.device.name)
         tiles = ((batch, [self.tiles[i] for i in batch]) for batch in batches)
         inputs = ((batch, some, cut(some)) for batch, some in tiles)
-        with closing(run_ahead(inputs, ahead)) as read:
-            yield from run_ahead(self.predictor.predict_batches(read), ahead)
+        return self.predictor.predict_batches(inputs)
 
     def _put(
         self,

@@ -41,7 +41,7 @@ Key = TypeVar("Key")
 _SMALLEST_TILE_PX = 32
 _LOOK_PX = 256
 _ALL = slice(None)
-_AUTO_BATCH = {"cpu": 1, "mps": 4, "cuda": 16}
+_AUTO_BATCH = {"cpu": 1, "mps": 4, "cuda": 32}
 
 
 class Predictor(Tiled):

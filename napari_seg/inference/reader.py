@@ -71,7 +71,7 @@ class ImageReader:
         self._ranges: dict[int, list[tuple[float, float]]] = {}
         self._cache: tuple[PlaneIndex, NDArray[np.float32]] | None = None
         arrays = self.image.arrays if isinstance(self.image, Levels) else (self.image,)
-        self._is_lazy = not isinstance(arrays[0], np.ndarray)
+        self.is_lazy = not isinstance(arrays[0], np.ndarray)
         self._is_grey_of_colour = False
         self._channels: int | slice = slice(None)
         if self.in_channels == 1:
@@ -91,6 +91,11 @@ class ImageReader:
     def depth(self) -> int:
         """Planes of a frame."""
         return axis_size(self.axes, self.image.shape, "Z")
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the pixels that `raw` returns."""
+        return np.dtype(np.float32 if self._is_grey_of_colour else self.image.dtype)
 
     @property
     def channels(self) -> int | slice:
@@ -164,7 +169,7 @@ class ImageReader:
         ndarray of float32, shape (C, rows, columns)
         """
         rows, columns = self.plane_shape
-        if self._is_lazy and rows * columns <= _CACHED_PLANE_PX:
+        if self.is_lazy and rows * columns <= _CACHED_PLANE_PX:
             # Chunks rarely fit the tiles; decoding one per tile would cost more
             # than the network.
             if self._cache is None or self._cache[0] != plane:
@@ -188,7 +193,7 @@ class ImageReader:
         """
         windows = []
         for n in self.plane_shape:
-            half = _CACHED_SIDE // 2 if self._is_lazy else n
+            half = _CACHED_SIDE // 2 if self.is_lazy else n
             low, high = max(0, n // 2 - half), min(n, n // 2 + half)
             windows.append(slice(low, high, max(1, (high - low) // side)))
         return self._normalised(plane, (windows[0], windows[1]))
@@ -222,7 +227,7 @@ class ImageReader:
         step = max(1, int(np.ceil((rows * columns / budget) ** 0.5)))
         for i in range(count):
             plane = PlaneIndex(t, (2 * i + 1) * depth // (2 * count))
-            if self._is_lazy and rows * columns > _CACHED_PLANE_PX:
+            if self.is_lazy and rows * columns > _CACHED_PLANE_PX:
                 yield from self._patches(plane)
             else:
                 yield self._raw(plane, (slice(0, rows, step), slice(0, columns, step)))

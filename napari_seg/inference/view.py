@@ -86,6 +86,11 @@ class PlaneView:
         """Rows and columns in the resolution of the network."""
         return self.axes[0].target, self.axes[1].target
 
+    @property
+    def is_resampled(self) -> bool:
+        """Whether pixels of the network are others than those of the image."""
+        return any(axis.source != axis.target for axis in self.axes)
+
     def read(self, window: tuple[slice, ...]) -> NDArray[np.float32]:
         """Return a window, mirrored where it reaches beyond the plane.
 

@@ -12,13 +12,16 @@ from napari_seg.imaging.axes import PlaneIndex
 from napari_seg.imaging.tiling import choose_geometry, plan_tiles
 from napari_seg.inference import cutting
 from napari_seg.inference.cutting import PlaneAboard, read_tiles, tile_cutter
-from napari_seg.inference.reader import open_image
+from napari_seg.inference.reader import ImageReader, open_image
 from napari_seg.inference.view import PlaneView, view_plane
 
 
-def view_of(shape: tuple[int, int], zoom: float, channels: int = 1) -> PlaneView:
+def view_of(
+    shape: tuple[int, int], zoom: float, channels: int = 1, dtype: str = "u2"
+) -> PlaneView:
     rng = np.random.default_rng(sum(shape))
-    image = rng.integers(0, 4000, (channels, *shape)).astype(np.uint16)
+    most = np.iinfo(dtype).max if dtype[0] == "u" else 4000
+    image = rng.integers(0, most, (channels, *shape), endpoint=True).astype(dtype)
     reader = open_image(image, "CYX", in_channels=channels)
     return view_plane(reader, PlaneIndex(), zoom)
 
@@ -41,10 +44,14 @@ def tiles_of(view: PlaneView, side: int, rim: int) -> list:
     rim=st.sampled_from([0, 16]),
     band=st.sampled_from([1, 7, 256]),
     channels=st.sampled_from([1, 3]),
+    dtype=st.sampled_from(["u1", "u2", ">u2", "i4", "f4"]),
     order=st.randoms(use_true_random=False),
 )
-def test_tiles_are_those_read_one_by_one(shape, zoom, side, rim, band, channels, order):
-    view = view_of(shape, zoom, channels)
+def test_tiles_are_those_read_one_by_one(
+    shape, zoom, side, rim, band, channels, dtype, order
+):
+    view = view_of(shape, zoom, channels, dtype.strip(">"))
+    view.reader.image = view.reader.image.astype(dtype)
     tiles = tiles_of(view, side, rim)
     order.shuffle(tiles)
     with pytest.MonkeyPatch.context() as patch:
@@ -60,9 +67,9 @@ def test_no_row_is_read_twice_and_none_that_no_tile_needs(monkeypatch):
     view = view_of((1000, 40), 1.0)
     tiles = tiles_of(view, 64, 8)
     seen = []
-    read = PlaneView.read
+    raw = ImageReader.raw
     monkeypatch.setattr(
-        PlaneView, "read", lambda self, w: seen.append(w[0]) or read(self, w)
+        ImageReader, "raw", lambda *args: seen.append(args[3][0]) or raw(*args)
     )
     aboard = PlaneAboard(view, "cpu")
     aboard.cut(tiles[:1])
