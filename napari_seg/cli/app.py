@@ -6,6 +6,7 @@ import sys
 
 import typer
 
+from napari_seg.cli.average import average
 from napari_seg.cli.convert import convert
 from napari_seg.cli.demo import demo
 from napari_seg.cli.doctor import doctor
@@ -28,7 +29,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 COMMANDS = (
-    demo, models, segment, track, run, train, evaluate, weightmap, convert, doctor,
+    demo, models, segment, track, run, train, average, evaluate, weightmap, convert,
+    doctor,
 )  # fmt: skip
 for command in COMMANDS:
     app.command()(command)

@@ -28,7 +28,7 @@ FIELDS = {
 """Options whose field of `TrainParams` has a longer name; the others share theirs."""
 NO_FIELDS = {
     "dataset", "out", "preset", "argument", "elastic", "hard_image", "rehearse",
-    "stuff", "as_json",
+    "stuff", "vary", "as_json",
 }  # fmt: skip
 """Options that are not a field of `TrainParams` as they are."""
 
@@ -139,6 +139,10 @@ def train(
     sigma: Annotated[
         float | None, typer.Option(min=0.1, help="Width of the border term, px (5).")
     ] = None,
+    vary: Annotated[
+        str | None,
+        typer.Option(help="How strongly patches are varied: gentle, usual, strong."),
+    ] = None,
     elastic: Annotated[
         float | None, typer.Option(min=0, help="Elastic deformation, px (3).")
     ] = None,
@@ -200,7 +204,18 @@ def train(
         fields["hard_images"] = tuple(hard_image)
     if rehearse:
         fields["rehearse"] = tuple(name for name in rehearse if name != NOTHING)
+    if vary is not None:
+        fields["augmentation"] = _parse_strength(vary)
     _run(dataset, out, preset, elastic, fields, as_json=as_json)
+
+
+def _parse_strength(name: str) -> Any:
+    from napari_seg.training.augmentation import STRENGTHS, Augmentation
+
+    if name not in STRENGTHS:
+        known = ", ".join(STRENGTHS)
+        raise typer.BadParameter(f"{name} is none of {known}.", param_hint="--vary")
+    return Augmentation.named(name)
 
 
 def _parse_argument(text: str) -> tuple[str, Any]:

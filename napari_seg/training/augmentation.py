@@ -45,6 +45,20 @@ class Augmentation:
         """For a few images of one kind: what the next image may well look like."""
         return cls(scale=(0.75, 1.35), invert=0, blur_px=1.0, noise=0.08)
 
+    @classmethod
+    def strong(cls) -> Augmentation:
+        """For images of few microscopes, when those of others are to be segmented."""
+        return cls(scale=(0.5, 1.9), blur_px=4.0, noise=0.25)
+
+    @classmethod
+    def named(cls, name: str) -> Augmentation:
+        """Return the variations of a name in `STRENGTHS`."""
+        return {"gentle": cls.gentle(), "usual": cls(), "strong": cls.strong()}[name]
+
+
+STRENGTHS = ("gentle", "usual", "strong")
+"""Names of how strongly patches are varied, see `Augmentation.named`."""
+
 
 def sampling_grid(
     shape: tuple[int, int],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,8 @@ from napari_seg.models.checkpoint import (
     save_checkpoint,
 )
 from napari_seg.training.curve import CurveLog
-from napari_seg.training.describe import make_card, with_scores
+from napari_seg.training.describe import make_card
+from napari_seg.training.finish import iter_finish
 from napari_seg.training.folders import folder_sources
 from napari_seg.training.pairs import TrainingPlane, memory_report
 from napari_seg.training.params import TrainParams
@@ -27,7 +28,6 @@ from napari_seg.training.progress import Stopwatch, TrainProgress
 from napari_seg.training.rehearsal import iter_read_rehearsal
 from napari_seg.training.schedule import fraction_done
 from napari_seg.training.sitting import Sitting
-from napari_seg.training.size_error import iter_look_error
 from napari_seg.training.sources import (
     Reading,
     Source,
@@ -38,7 +38,6 @@ from napari_seg.training.split import split_planes
 from napari_seg.training.validation import (
     Validation,
     evenly,
-    iter_calibrate,
     iter_validate,
     total_score,
 )
@@ -47,7 +46,6 @@ from napari_seg.types import Progress, run
 if TYPE_CHECKING:
     from threading import Event
 
-    from napari_seg.imaging.metrics import Metrics
     from napari_seg.models.card import Card
     from napari_seg.training.state import Progression
 
@@ -193,7 +191,17 @@ class _Run:
                 raise
             finally:
                 sitting.release()
-            return (yield from self._iter_finish(sitting.device, rivals, known))
+            # The best weights were chosen with the thresholds of the start: with those
+            # that fit them, others may be better.
+            best = yield from iter_finish(
+                [load_model(self.out), *rivals],
+                self.pairs,
+                self.held_out,
+                device=sitting.device,
+                known=known,
+            )
+            save_checkpoint(self.out, best.network, best.card)
+            return load_model(self.out)
 
     def _iter_steps(
         self,
@@ -267,34 +275,6 @@ class _Run:
         ended = load_model(self.out)
         has_own = _thresholds_of(ended.card) != _thresholds_of(sitting.card)
         return [ended] if has_own else []
-
-    def _iter_finish(
-        self, device: str, rivals: Sequence[Checkpoint], known: Card | None
-    ) -> Generator[Progress, None, Checkpoint]:
-        # The best weights were chosen with the thresholds of the start: with those
-        # that fit them, others may be better.
-        trained = load_model(self.out)
-        best, metrics = yield from self._iter_calibrated(trained, device, known)
-        for rival in rivals:
-            other, others = yield from self._iter_calibrated(rival, device, known)
-            if total_score(others) > total_score(metrics):
-                best, metrics = other, others
-        card = best.card
-        if card.ndim == 2:
-            planes = [*self.held_out, *self.pairs]
-            card = yield from iter_look_error(best, planes, device=device)
-        save_checkpoint(self.out, best.network, with_scores(card, metrics))
-        return load_model(self.out)
-
-    def _iter_calibrated(
-        self, found: Checkpoint, device: str, known: Card | None
-    ) -> Generator[Progress, None, tuple[Checkpoint, Metrics]]:
-        card = yield from iter_calibrate(
-            found, self.held_out, device=device, near=known
-        )
-        found = replace(found, card=card)
-        result = yield from iter_validate(found, self.held_out, device=device)
-        return found, result.metrics
 
 
 def _thresholds_of(card: Card) -> tuple[float, float, float]:

@@ -1,0 +1,90 @@
+"""The mean of the weights of several runs from one start, which often beats each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from napari_seg.errors import CheckpointError
+from napari_seg.models.checkpoint import Checkpoint, build_from_card
+
+_SHARED = (
+    "architecture",
+    "arguments",
+    "in_channels",
+    "ndim",
+    "classes",
+    "stuff",
+    "decoder",
+    "normalisation",
+    "object_diameter_px",
+)
+"""What must be the same on all cards for the weights to mean the same."""
+
+
+def mean_of_weights(
+    checkpoints: Sequence[Checkpoint], shares: Sequence[float] | None = None
+) -> Checkpoint:
+    """Average weights, the statistics of normalisation among them.
+
+    Wortsman et al., "Model soups", ICML 2022, section 2. It takes runs that went on
+    from the same weights; the mean of others is worth nothing.
+
+    Parameters
+    ----------
+    checkpoints : sequence of Checkpoint
+        Of one architecture, trained for the same input and classes.
+    shares : sequence of float, optional
+        Of each in the mean, in any unit; alike by default.
+
+    Returns
+    -------
+    Checkpoint
+        With the card of the first, but without scores: thresholds are to be found anew.
+
+    Raises
+    ------
+    CheckpointError
+        If there are none, if they do not fit, or a share is missing or not positive.
+    """
+    shares = [1.0] * len(checkpoints) if shares is None else list(shares)
+    if not checkpoints or len(shares) != len(checkpoints) or min(shares) <= 0:
+        raise CheckpointError(
+            "A mean of weights takes one positive share for each checkpoint",
+            f"{len(checkpoints)} checkpoints and the shares {shares}",
+            "Give as many shares as checkpoints, or none.",
+        )
+    first = checkpoints[0]
+    for other in checkpoints[1:]:
+        _check_alike(first, other)
+    states = [checkpoint.network.state_dict() for checkpoint in checkpoints]
+    weights = torch.tensor(shares, dtype=torch.float64)
+    network = build_from_card(first.card)
+    network.load_state_dict(
+        {name: _mean([s[name] for s in states], weights) for name in states[0]}
+    )
+    return Checkpoint(network.eval(), replace(first.card, scores={}))
+
+
+def _check_alike(first: Checkpoint, other: Checkpoint) -> None:
+    for field in _SHARED:
+        ours, theirs = getattr(first.card, field), getattr(other.card, field)
+        if ours != theirs:
+            raise CheckpointError(
+                f"The weights of {first.card.name} and {other.card.name} have no mean",
+                f"{field} is {ours} in one and {theirs} in the other",
+                "Choose runs that went on from the same checkpoint.",
+            )
+
+
+def _mean(tensors: Sequence[Tensor], weights: Tensor) -> Tensor:
+    """Return the weighted mean; of whole numbers, which count steps, the first."""
+    first = tensors[0]
+    if not first.is_floating_point():
+        return first.clone()
+    stacked = torch.stack([tensor.double() for tensor in tensors])
+    total = torch.tensordot(weights / weights.sum(), stacked, dims=1)
+    return total.to(first.dtype)
