@@ -14,6 +14,7 @@ from edt import edt
 from scipy import ndimage
 
 from benchmarks._table import time_together
+from napari_seg.refine.channels import busyness, slope
 from napari_seg.refine.energy import (
     BACKGROUND,
     FOREGROUND,
@@ -24,7 +25,13 @@ from napari_seg.refine.evidence import gather
 from napari_seg.refine.pyramid import shrink_factors, shrunk
 from napari_seg.refine.scene import CutParams, Scene
 from napari_seg.refine.session import CorrectionSession
-from napari_seg.refine.solver import solve_scene, tidied
+from napari_seg.refine.solver import (
+    FAINT,
+    TEXTURE_PX,
+    solve_scene,
+    tidied,
+    with_texture,
+)
 from napari_seg.refine.strokes import disc
 
 if TYPE_CHECKING:
@@ -87,6 +94,7 @@ def _spread_out(
     inside = image[box].astype(np.float32)
     scaled = ((image - inside.mean()) / inside.std()).astype(np.float32)[None]
     factors = shrink_factors(scene.states.shape, scene.spacing, params.coarse_voxels)
+    scene = with_texture(scene)
     evidence = gather(shrunk(scene, factors), params.weights)
     # As in the exact pass: what is suggested is read between coarse pixels.
     grid = np.indices(scene.states.shape)
@@ -94,8 +102,22 @@ def _spread_out(
     near = ndimage.map_coordinates(evidence.spatial, place, order=1, mode="nearest")
     pad = [(s.start, n - s.stop) for s, n in zip(box, image.shape, strict=True)]
     spatial = np.pad(near, pad, mode="edge")
-    looks = evidence.weight * evidence.appearance.log_odds(scaled)
+    seen = np.concatenate([scaled, _texture(scaled, box, scene)[None]])
+    looks = evidence.weight * evidence.appearance.log_odds(seen)
     return scaled, looks + spatial, np.pad(scene.states, pad)
+
+
+def _texture(
+    scaled: NDArray[np.float32], box: Box, scene: Scene
+) -> NDArray[np.float32]:
+    """Return how busy the whole image is, in the box as it is there."""
+    steep = slope(scaled, scene.spacing)
+    texture = busyness(steep, TEXTURE_PX, FAINT)
+    inside = texture[box]
+    texture = (texture - inside.mean()) / max(float(inside.std()), 1e-6)
+    assert scene.texture is not None
+    texture[box] = scene.texture
+    return texture
 
 
 def against_whole(

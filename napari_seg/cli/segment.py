@@ -68,6 +68,12 @@ def segment(
             help="Average over mirrored (4 times as slow) and turned (8) tiles.",
         ),
     ] = "none",
+    compile_: Annotated[
+        bool,
+        typer.Option(
+            "--compile", help="Compile the network first: a minute, for large data."
+        ),
+    ] = False,
     classes: Annotated[
         bool,
         typer.Option(
@@ -157,6 +163,7 @@ def segment(
     names = model or ["nuclei-unet"]
     params = SegmentParams(
         axes=axes, channel=channel, device=device, tta=tta, crf=refinement,
+        compile=compile_,
         track=TrackParams(divisions=divisions) if track else None, **size,
     )  # fmt: skip
     if volumes is not None:

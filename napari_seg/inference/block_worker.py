@@ -110,7 +110,11 @@ class BlockWorker:
     def _predictor(self) -> Predictor | Detector:
         params = self.plan.params
         predictor = open_predictor(
-            self.checkpoint, self._device, batch=params.batch, tta=params.tta
+            self.checkpoint,
+            self._device,
+            batch=params.batch,
+            tta=params.tta,
+            is_compiled=params.compile,
         )
         if self._device.name == "cpu":
             # Each process would measure anew, and one could decide otherwise.

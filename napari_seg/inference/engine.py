@@ -20,7 +20,12 @@ if TYPE_CHECKING:
 
 
 def open_predictor(
-    checkpoint: Checkpoint, device: Device, *, batch: int = 0, tta: str = "none"
+    checkpoint: Checkpoint,
+    device: Device,
+    *,
+    batch: int = 0,
+    tta: str = "none",
+    is_compiled: bool = False,
 ) -> Predictor | Detector:
     """Put a network on a device.
 
@@ -33,6 +38,8 @@ def open_predictor(
         Tiles at once; 0 chooses. Detectors take one block at a time.
     tta : str, optional
         Orientations to average over; see `Predictor`.
+    is_compiled : bool, optional
+        Whether torch compiles the network first.
 
     Raises
     ------
@@ -47,7 +54,7 @@ def open_predictor(
                 f"{checkpoint.card.name}, which finds objects one by one",
                 "Choose one view, or a model that classifies pixels.",
             )
-        return Detector(network, device, in_channels=channels)
+        return Detector(network, device, in_channels=channels, is_compiled=is_compiled)
     return Predictor(
         network,
         device,
@@ -55,6 +62,7 @@ def open_predictor(
         ndim=checkpoint.card.ndim,
         batch=batch,
         tta=tta,
+        is_compiled=is_compiled,
     )
 
 

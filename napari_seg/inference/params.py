@@ -42,6 +42,9 @@ class SegmentParams:
     tta: str = "none"
     """Test-time augmentation: probabilities are averaged over orientations of each
     tile. ``flips`` takes 4 times as long, ``all`` (with quarter turns) 8 times."""
+    compile: bool = False
+    """Whether torch compiles the network first: it takes a minute, and pays for large
+    data where the device is waited for."""
     threshold: float | None = None
     """Foreground probability above which a pixel belongs to an object, 0 to 1; of a
     detector that of the object's mask."""
@@ -66,7 +69,9 @@ class SegmentParams:
     def compared(self) -> dict[str, Any]:
         """Return what decides on the labels of any image, on any machine."""
         known = asdict(self)
-        for name in ("batch", "device", "focus", "keep_probabilities", "spacing"):
+        for name in (
+            "batch", "compile", "device", "focus", "keep_probabilities", "spacing",
+        ):  # fmt: skip
             del known[name]
         return known
 

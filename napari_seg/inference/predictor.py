@@ -65,6 +65,8 @@ class Predictor(Tiled):
     tta : str, optional
         Orientations of each tile over which probabilities are averaged, a name of
         `ORIENTATIONS`.
+    is_compiled : bool, optional
+        See `Resident`.
     """
 
     def __init__(
@@ -76,6 +78,7 @@ class Predictor(Tiled):
         ndim: int = 2,
         batch: int = 0,
         tta: str = "none",
+        is_compiled: bool = False,
     ) -> None:
         super().__init__(
             network,
@@ -83,6 +86,7 @@ class Predictor(Tiled):
             in_channels=in_channels,
             ndim=ndim,
             wrap=None if tta == "none" else partial(_turned, tta),
+            is_compiled=is_compiled,
         )
         kind = device.name.split(":")[0]
         self.batch = batch or _AUTO_BATCH.get(kind, 1)

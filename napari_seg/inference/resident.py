@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from napari_seg.errors import DeviceError
+from napari_seg.inference.compiling import compiled
 from napari_seg.inference.device import Device, is_out_of_memory
 from napari_seg.inference.fusion import fuse_for_inference
 from napari_seg.models.averaged import FAST_LAYOUTS, legal_size, z_divisor
@@ -37,6 +38,8 @@ class Resident:
         Spatial dimensions of the input.
     wrap : callable, optional
         Takes the network as it was made for inference, and returns what is to run.
+    is_compiled : bool, optional
+        Whether torch compiles it for the device, see `compiled`.
 
     Attributes
     ----------
@@ -55,6 +58,7 @@ class Resident:
         in_channels: int = 1,
         ndim: int = 2,
         wrap: Callable[[nn.Module], nn.Module] | None = None,
+        is_compiled: bool = False,
     ) -> None:
         self.device = device
         self.divisor = int(getattr(network, "divisor", 1))
@@ -81,6 +85,8 @@ class Resident:
             raise self._exhausted("the network does not fit") from error
         # Channels last is the layout the convolution kernels work in.
         self._network: nn.Module = moved.to(memory_format=FAST_LAYOUTS[ndim])
+        if is_compiled:
+            self._network = compiled(self._network, example.to(device.name))
 
     def __enter__(self) -> Self:
         """Return the object itself."""

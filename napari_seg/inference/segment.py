@@ -120,7 +120,11 @@ def iter_segment(
     yield Progress("load", 1, 1, message=device.reason)
     card = checkpoint.card
     with open_predictor(
-        checkpoint, device, batch=params.batch, tta=params.tta
+        checkpoint,
+        device,
+        batch=params.batch,
+        tta=params.tta,
+        is_compiled=params.compile,
     ) as predictor:
         diameter, origin = yield from iter_diameter(reader, predictor, card, params)
         job = make_job(reader, predictor, checkpoint, params, diameter)

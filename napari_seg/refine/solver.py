@@ -163,7 +163,7 @@ def solve_scene(scene: Scene, params: CutParams) -> NDArray[np.bool_]:
     fresh = not scene.previous.any()
     if fresh and not any(s.positive and len(s.points) for s in scene.strokes):
         return np.zeros(scene.states.shape, bool)
-    flat = _with_texture(_without_single_planes(scene))
+    flat = with_texture(_without_single_planes(scene))
     diagonal = params.diagonal
     if diagonal is None:
         diagonal = flat.states.ndim < 3
@@ -219,7 +219,7 @@ def _has_texture(scene: Scene) -> bool:
     return is_plane and len(scene.image) == 1 and scene.network is None
 
 
-def _with_texture(scene: Scene) -> Scene:
+def with_texture(scene: Scene) -> Scene:
     """Add how busy the image is, where that is looked at."""
     if not _has_texture(scene):
         return scene
