@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_seg.imaging.axes import PlaneIndex
 from napari_seg.imaging.detections import Detections, foreground_map
-from napari_seg.inference.ahead import run_ahead
 from napari_seg.inference.decoding import DetectionDecoder, Findings
 from napari_seg.inference.job import Job, Spot, by_distance
 from napari_seg.inference.view import view_plane
@@ -68,18 +66,15 @@ class DetectionJob(Job):
         found = self._found[plane]
         kept = self._part_of(self.kept, plane)
         view = view_plane(self.reader, plane, self.zoom)
-        detect, blocks = self.predictor.detect, by_distance(assembler.blocks, spot)
-        objects = ((block, detect(view.read(block.read))) for block in blocks)
-        with closing(run_ahead(objects, self.predictor.ahead)) as detected:
-            for block, its in detected:
-                found[block.index] = its
-                yield self._progress("predict", len(assembler.blocks), 1)
-                probabilities = self._probabilities(block, its)
-                if kept is not None:
-                    _put_core(kept, block, probabilities)
-                yield self._add(plane, assembler, block, probabilities)
-                if self.findings is None:
-                    del found[block.index]
+        for block in by_distance(assembler.blocks, spot):
+            its = found[block.index] = self.predictor.detect(view.read(block.read))
+            yield self._progress("predict", len(assembler.blocks), 1)
+            probabilities = self._probabilities(block, its)
+            if kept is not None:
+                _put_core(kept, block, probabilities)
+            yield self._add(plane, assembler, block, probabilities)
+            if self.findings is None:
+                del found[block.index]
 
     def _probabilities(self, block: Block, found: Detections) -> NDArray[np.float32]:
         shape = [part.stop - part.start for part in block.read]

@@ -179,7 +179,7 @@ class Predictor(Tiled):
             )
             whole = self._launch(inputs, keep)
             waiting.append((key, partial(kept, tiles, keep, whole)))
-            if len(waiting) > bool(self.ahead):
+            if len(waiting) > self.is_apart:
                 key, result = waiting.popleft()
                 yield key, result()
         for key, result in waiting:

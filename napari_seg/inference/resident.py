@@ -17,10 +17,9 @@ from napari_seg.inference.device import Device, is_out_of_memory
 from napari_seg.inference.fusion import fuse_for_inference
 from napari_seg.models.averaged import FAST_LAYOUTS, legal_size, z_divisor
 
-AHEAD = 2
-"""Batches that wait beside a device that computes by itself."""
 HELPERS = 4
-"""Threads beside it: of what they do, too much holds the interpreter for more."""
+"""Threads beside a device that computes by itself: of what they do, too much holds the
+interpreter for more."""
 
 
 class Resident:
@@ -43,11 +42,11 @@ class Resident:
 
     Attributes
     ----------
-    ahead : int
-        Batches to read and predict while others are used: where the device computes,
-        the processor is free meanwhile.
+    is_apart : bool
+        Whether the device computes by itself, and the processor is free meanwhile.
     helpers : int
-        Threads of the processor that make objects of what it computed.
+        Threads of the processor that make objects of what it computed; 0: no other
+        than the caller's.
     """
 
     def __init__(
@@ -63,9 +62,8 @@ class Resident:
         self.device = device
         self.divisor = int(getattr(network, "divisor", 1))
         self.margin = int(getattr(network, "margin", 0))
-        is_apart = device.name != "cpu"
-        self.ahead = AHEAD if is_apart else 0
-        self.helpers = min(HELPERS, os.cpu_count() or 1) if is_apart else 1
+        self.is_apart = device.name != "cpu"
+        self.helpers = min(HELPERS, os.cpu_count() or 1) if self.is_apart else 0
         self.half: torch.dtype | None = None
         self._legal_size = partial(legal_size, network)
         self.ndim = ndim

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import torch
 
 from napari_seg.errors import DatasetError
+from napari_seg.inference.ahead import map_ahead
 from napari_seg.models.checkpoint import build_from_card
 from napari_seg.models.registry import ARCHITECTURES, find_architecture
 from napari_seg.models.transfer import transfer_weights
 from napari_seg.training.augmentation import Augmentation
 from napari_seg.training.objectives import make_objective
-from napari_seg.training.prefetch import Prefetch
 from napari_seg.training.rehearsal import Teacher
 from napari_seg.training.sampling import PatchDataset
 from napari_seg.training.schedule import most_steps
@@ -87,7 +87,7 @@ def make_batches(
     params: TrainParams,
     card: Card,
     first_step: int,
-) -> Prefetch[tuple[Patch, Patch | None]]:
+) -> Generator[tuple[Patch, Patch | None], None, None]:
     """Batches made ahead, of new patches and of patches to rehearse."""
     old = round(params.batch * params.rehearse_share) if rehearsal else 0
     old = min(max(old, 1), params.batch - 1) if rehearsal and params.batch > 1 else old
@@ -110,7 +110,7 @@ def make_batches(
         rehearsed = again.batch(step * old, old) if again is not None else None
         return patches.batch(step * new, new), rehearsed
 
-    return Prefetch(make, range(first_step, steps), threads=params.loaders)
+    return map_ahead(make, range(first_step, steps), max(params.loaders, 1))
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -214,8 +215,7 @@ class _Run:
         params, done = self.params, sitting.done
         before = done.elapsed_s
         batches = make_batches(self.pairs, rehearsal, params, sitting.card, done.step)
-        with batches, CurveLog(self.out, done.step) as log:
-            waiting = iter(batches)
+        with closing(batches), CurveLog(self.out, done.step) as log:
             if is_tuning and done.best_score < 0:
                 # What comes out must not be worse than what was there.
                 first = yield from self._iter_validate(sitting)
@@ -226,7 +226,7 @@ class _Run:
                     yield _advice(ap)
             judged = done.best_score >= 0
             while not self._is_over(done):
-                loss = sitting.step(*next(waiting))
+                loss = sitting.step(*next(batches))
                 done.elapsed_s = before + watch.seconds
                 found: Validation | None = None
                 try:

@@ -1,10 +1,11 @@
-"""An iterator in a thread: the same items, the same errors, never far ahead."""
+"""Results made in threads: in order, with their errors, never far ahead."""
 
 from __future__ import annotations
 
+import itertools
+import multiprocessing
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -13,74 +14,65 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_seg.inference import resident
-from napari_seg.inference.ahead import map_ahead, run_ahead
+from napari_seg.inference.ahead import map_ahead
 from napari_seg.inference.segment import SegmentParams, iter_segment, segment
 
 
-@given(st.lists(st.integers()), st.integers(0, 4))
-def test_the_items_are_the_same(items: list[int], depth: int) -> None:
-    assert list(run_ahead(iter(items), depth)) == items
+def threads_of_ours() -> list[threading.Thread]:
+    return [t for t in threading.enumerate() if "napari-seg ahead" in t.name]
 
 
-@pytest.mark.parametrize("depth", [0, 1, 3])
-def test_an_error_appears_at_its_place(depth: int) -> None:
-    def failing() -> Iterator[int]:
-        yield from (1, 2)
-        raise ValueError("no third")
-
-    ahead = run_ahead(failing(), depth)
-    assert [next(ahead), next(ahead)] == [1, 2]
-    with pytest.raises(ValueError, match="no third"):
-        next(ahead)
+@given(st.lists(st.integers()), st.integers(0, 4), st.integers(1, 3))
+def test_results_come_in_order(items: list[int], threads: int, waiting: int) -> None:
+    made = map_ahead(lambda item: -item, items, threads, waiting)
+    assert list(made) == [-item for item in items]
 
 
-@given(st.lists(st.integers()), st.integers(0, 4))
-def test_what_several_threads_make_comes_in_order(items: list[int], n: int) -> None:
-    assert list(map_ahead(lambda item: -item, items, n)) == [-item for item in items]
+@pytest.mark.parametrize("threads", [1, 3])
+def test_results_come_in_order_whoever_is_quickest(threads: int) -> None:
+    def make(index: int) -> int:
+        time.sleep(0.01 if index % 2 else 0)
+        return index
+
+    assert list(map_ahead(make, range(20), threads)) == list(range(20))
+    assert threads_of_ours() == []
 
 
-def test_several_threads_make_at_once_and_end_with_the_last_item() -> None:
+@pytest.mark.parametrize("threads", [0, 1, 3])
+def test_an_error_appears_at_its_place(threads: int) -> None:
+    def make(index: int) -> int:
+        if index == 2:
+            raise OSError("disk")
+        return index
+
+    made = map_ahead(make, range(5), threads)
+    assert [next(made), next(made)] == [0, 1]
+    with pytest.raises(OSError, match="disk"):
+        next(made)
+    assert threads_of_ours() == []
+
+
+def test_several_threads_make_at_once() -> None:
     together = threading.Barrier(3, timeout=10)
-    before = threading.active_count()
     list(map_ahead(lambda _: together.wait(), range(3), 3))
-    assert threading.active_count() == before
+    assert threads_of_ours() == []
 
 
-def test_items_are_made_in_one_other_thread_and_not_further_ahead_than_allowed() -> (
-    None
-):
+def test_only_a_few_are_made_ahead_of_an_endless_list() -> None:
     made: list[int] = []
-    makers = set()
-
-    def counting() -> Iterator[int]:
-        for i in range(20):
-            makers.add(threading.get_ident())
-            made.append(i)
-            yield i
-
-    for used, _ in enumerate(run_ahead(counting(), 3), start=1):
-        time.sleep(0.002)
-        assert len(made) <= used + 3
-    assert made == list(range(20))
-    assert len(makers) == 1
-    assert threading.get_ident() not in makers
+    results = map_ahead(made.append, itertools.count(), 2, 3)
+    next(results)
+    time.sleep(0.1)
+    assert len(made) <= 2 * 3 + 1
+    results.close()
+    assert threads_of_ours() == []
 
 
-def test_closing_ends_the_thread_and_closes_what_it_ran() -> None:
-    closed = []
-
-    def endless() -> Iterator[int]:
-        try:
-            while True:
-                yield 0
-        finally:
-            closed.append(threading.active_count())
-
-    before = threading.active_count()
-    ahead = run_ahead(endless(), 2)
-    next(ahead)
-    ahead.close()
-    assert closed == [before]
+def test_no_process_is_started() -> None:
+    results = map_ahead(lambda index: index, range(3), 2)
+    next(results)
+    assert multiprocessing.active_children() == []
+    results.close()
 
 
 def test_running_ahead_changes_no_label(monkeypatch, brightness, spots) -> None:
@@ -91,7 +83,7 @@ def test_running_ahead_changes_no_label(monkeypatch, brightness, spots) -> None:
 
     def apart(self, *args, **fields) -> None:
         init(self, *args, **fields)
-        self.ahead, self.helpers = 2, 3
+        self.is_apart, self.helpers = True, 3
 
     monkeypatch.setattr(resident.Resident, "__init__", apart)
     found = segment(image, brightness, diameter_px=12, tile_px=64)
