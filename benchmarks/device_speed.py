@@ -43,7 +43,7 @@ SHIPPED = ("nuclei-unet", "nuclei-dpt", "nuclei-maskrcnn")
 
 
 def ways(
-    model: Checkpoint, device: Device, side: int, folder: Path
+    model: Checkpoint, device: Device, side: int, folder: Path, is_compiled: bool
 ) -> dict[str, Callable[[], object]]:
     """Return what is timed."""
     source = folder / f"{side}.tif"
@@ -60,11 +60,12 @@ def ways(
             device=device.name,
             diameter_px=diameter,
             keep_probabilities=False,
+            compile=is_compiled,
         )
         write_labels(folder / "labels.tif", result.labels, result.axes)
 
     image = read_image(source).array
-    predictor = open_predictor(model, device)
+    predictor = open_predictor(model, device, is_compiled=is_compiled)
     job = make_job(
         open_for(model, image, params), predictor, model, params, float(diameter)
     )
@@ -114,13 +115,17 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", default=SHIPPED)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--side", type=int, default=2048)
+    parser.add_argument(
+        "--compile", action="store_true", help="Compile what is not the bare loop."
+    )
     parser.add_argument("--repeats", type=int, default=7)
     options = parser.parse_args()
     device = choose_device(options.device)
     rows, ratios = [], {}
     with tempfile.TemporaryDirectory() as folder:
         for name in options.models:
-            runs = ways(benchmark_model(name), device, options.side, Path(folder))
+            model, place = benchmark_model(name), Path(folder)
+            runs = ways(model, device, options.side, place, options.compile)
             took = time_together(runs, options.repeats)
             rows += [
                 {
