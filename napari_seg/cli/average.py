@@ -9,7 +9,8 @@ from typing import Annotated
 
 import typer
 
-from napari_seg.cli.output import emit_json, follow, say
+from napari_seg.cli.output import emit_json, follow, say, warn
+from napari_seg.types import Progress
 
 
 def average(
@@ -27,6 +28,9 @@ def average(
         list[float] | None,
         typer.Option(help="Share of each model, in their order; alike by default."),
     ] = None,
+    seed: Annotated[
+        int, typer.Option(help="Seed of the runs, which parted images without val/.")
+    ] = 0,
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON object on stdout.")
     ] = False,
@@ -40,9 +44,16 @@ def average(
     from napari_seg.training.averaging import iter_average
 
     command = shlex.join(["napari-seg", *sys.argv[1:]])
-    job = iter_average(models, data, out, shares=share or None, command=command)
-    scores = follow(job, "calibrating").card.scores
+    job = iter_average(
+        models, data, out, shares=share or None, seed=seed, command=command
+    )
+    scores = follow(job, "calibrating", _report).card.scores
     if as_json:
         emit_json({"output": str(out), "scores": scores})
     else:
         say(f"{out}: AP at IoU 0.50 in validation {scores.get('ap_0.50', 0):.4f}")
+
+
+def _report(step: Progress) -> None:
+    if step.stage == "load" and step.message and step.done == step.total:
+        warn(step.message)

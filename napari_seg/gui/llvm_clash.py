@@ -12,7 +12,7 @@ def keep_triton_out() -> bool:
     Without a graphics driver, napari's canvas is drawn by Mesa's llvmpipe, which
     loads LLVM. triton brings its own; loading it second is a segmentation fault
     (Mesa 22.3 with triton 3.9), and torch does so when the first optimiser is made.
-    triton serves only compiled models, which this plugin has none of. In the other
+    triton serves only compiled models, which the window offers none of. In the other
     order both work, so a triton that is already loaded is left alone.
 
     Returns

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -9,6 +11,7 @@ from torch import Tensor, nn
 from torch._dynamo.exc import TorchDynamoException
 
 from napari_seg.errors import DeviceError
+from napari_seg.inference.device import is_out_of_memory
 
 
 def compiled(network: nn.Module, example: Tensor) -> nn.Module:
@@ -30,17 +33,9 @@ def compiled(network: nn.Module, example: Tensor) -> nn.Module:
     """
     part = getattr(network, "fusible", None)
     whole = network if part is None else network.get_submodule(part)
-    made = _Compiled(whole)
-    try:
-        with torch.inference_mode():
-            made(example)
-    except TorchDynamoException as error:
-        raise DeviceError(
-            "torch cannot compile the network here",
-            str(error).strip().splitlines()[0],
-            "Leave compiling out, or install what torch.compile needs: a C++ compiler, "
-            "for CUDA also Triton.",
-        ) from error
+    with _explained(), torch.inference_mode():
+        made = _Compiled(whole)
+        made(example)
     if part is None:
         return made
     network.set_submodule(part, made)
@@ -52,7 +47,26 @@ class _Compiled(nn.Module):
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
+        self.divisor = getattr(network, "divisor", 1)
+        self.margin = getattr(network, "margin", 0)
         self._run = torch.compile(network)
 
     def forward(self, x: Tensor) -> Any:
-        return self._run(x)
+        with _explained():
+            return self._run(x)
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        is_it = isinstance(error, TorchDynamoException) or "compile" in str(error)
+        if is_out_of_memory(error) or not is_it:
+            raise
+        raise DeviceError(
+            "torch cannot compile the network here",
+            str(error).strip().splitlines()[0],
+            "Leave compiling out, or install what torch.compile needs: a C++ compiler, "
+            "for CUDA also Triton.",
+        ) from error

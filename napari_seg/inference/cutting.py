@@ -21,7 +21,9 @@ Cutter = Callable[[Sequence[Tile]], Inputs]
 
 _NARROW = (np.dtype(np.uint8), np.dtype(np.uint16))
 _BAND_ROWS = 256
-_MOST_PIXELS = 1 << 25
+"""Rows of the image that come at once, about."""
+_MOST_PIXELS = 1 << 24
+"""Of larger planes every tile is read for itself."""
 
 
 def tile_cutter(view: Readable, device: str) -> Cutter:
@@ -43,13 +45,38 @@ def tile_cutter(view: Readable, device: str) -> Cutter:
         Takes tiles of one plan, and returns them stacked. Not for several threads at
         once.
     """
-    if device.startswith("cuda") and isinstance(view, PlaneView):
-        try:
-            return PlaneAboard(view, device).cut
-        except RuntimeError as error:
-            if not is_out_of_memory(error):
-                raise
-    return partial(read_tiles, view)
+    if not (device.startswith("cuda") and isinstance(view, PlaneView)):
+        return partial(read_tiles, view)
+    if not view.reader.keeps_planes or _pixels(view) > _MOST_PIXELS:
+        return partial(read_tiles, view)
+    return _AboardWhileItFits(view, device)
+
+
+def _pixels(view: PlaneView) -> int:
+    rows, columns = view.shape
+    return view.reader.in_channels * rows * columns
+
+
+class _AboardWhileItFits:
+    """Cuts tiles on the device until its memory is needed for something else."""
+
+    def __init__(self, view: PlaneView, device: str) -> None:
+        self._view = view
+        self._device = device
+        self._aboard: PlaneAboard | None = None
+        self._fits = True
+
+    def __call__(self, tiles: Sequence[Tile]) -> Inputs:
+        if self._fits:
+            try:
+                if self._aboard is None:
+                    self._aboard = PlaneAboard(self._view, self._device)
+                return self._aboard.cut(tiles)
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
+                self._aboard, self._fits = None, False
+        return read_tiles(self._view, tiles)
 
 
 def read_tiles(view: Readable, tiles: Sequence[Tile]) -> NDArray[np.float32]:
@@ -74,13 +101,13 @@ class PlaneAboard:
 
     def __init__(self, view: PlaneView, device: str) -> None:
         rows, columns = view.shape
-        channels = view.reader.in_channels
-        if channels * rows * columns > _MOST_PIXELS:
-            raise torch.OutOfMemoryError(f"{channels} x {rows} x {columns} pixels")
         self._view = view
-        self._plane = torch.empty((channels, rows, columns), device=device)
+        shape = (view.reader.in_channels, rows, columns)
+        self._plane = torch.empty(shape, device=device)
         # Of an image on disk a chunk may hold many bands: it is read once, then.
-        self._band = rows if view.reader.is_lazy else _BAND_ROWS
+        shrunk = max(1.0, view.axes[0].step)
+        lazy = view.reader.is_lazy
+        self._band = rows if lazy else max(1, int(_BAND_ROWS / shrunk))
         self._missing = set(range(-(-rows // self._band)))
         self._indices: dict[tuple[int, int, int], Tensor] = {}
 
@@ -126,6 +153,8 @@ class PlaneAboard:
             return torch.from_numpy(view.read(window)).to(device)
         plane = view.plane
         raw = np.ascontiguousarray(view.reader.raw(plane.t, plane.z, window))
+        if not raw.flags.writeable:  # torch would warn that it might be written to
+            raw = raw.copy()
         if raw.dtype == np.uint16:  # which torch hardly computes with
             x = (torch.from_numpy(raw.view(np.int16)).to(device).int() & 0xFFFF).float()
         else:

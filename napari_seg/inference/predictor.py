@@ -42,6 +42,8 @@ _SMALLEST_TILE_PX = 32
 _LOOK_PX = 256
 _ALL = slice(None)
 _AUTO_BATCH = {"cpu": 1, "mps": 4, "cuda": 32}
+_VOLUMES = 4
+"""Tiles at most at once of a network in three dimensions."""
 
 
 class Predictor(Tiled):
@@ -89,7 +91,8 @@ class Predictor(Tiled):
             is_compiled=is_compiled,
         )
         kind = device.name.split(":")[0]
-        self.batch = batch or _AUTO_BATCH.get(kind, 1)
+        most = _VOLUMES if ndim == 3 else _AUTO_BATCH["cuda"]
+        self.batch = batch or min(_AUTO_BATCH.get(kind, 1), most)
         self._tile_limit: int | None = None
         self.half = torch.float16 if kind == "cuda" else half_type(kind, network)
 
@@ -157,8 +160,7 @@ class Predictor(Tiled):
     ) -> Iterator[tuple[Key, list[Predicted]]]:
         """Predict what is kept of tiles that are read already, batch by batch.
 
-        A device that computes by itself gets a batch before the one before it is
-        waited for.
+        CUDA gets a batch before the one before it is waited for.
 
         Parameters
         ----------
@@ -268,7 +270,7 @@ class Predictor(Tiled):
                 return np.asarray(found)
             # Half precision overflowed: this network needs the full range.
             self.half = None
-            return self._forward(inputs, keep)()
+            return self._launch(inputs, keep)()
 
         return result
 

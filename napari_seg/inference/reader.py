@@ -93,6 +93,12 @@ class ImageReader:
         return axis_size(self.axes, self.image.shape, "Z")
 
     @property
+    def keeps_planes(self) -> bool:
+        """Whether a plane is in memory, or small enough to be read as a whole."""
+        rows, columns = self.plane_shape
+        return not self.is_lazy or rows * columns <= _CACHED_PLANE_PX
+
+    @property
     def dtype(self) -> np.dtype[Any]:
         """Of the pixels that `raw` returns."""
         return np.dtype(np.float32 if self._is_grey_of_colour else self.image.dtype)
@@ -169,7 +175,7 @@ class ImageReader:
         ndarray of float32, shape (C, rows, columns)
         """
         rows, columns = self.plane_shape
-        if self.is_lazy and rows * columns <= _CACHED_PLANE_PX:
+        if self.is_lazy and self.keeps_planes:
             # Chunks rarely fit the tiles; decoding one per tile would cost more
             # than the network.
             if self._cache is None or self._cache[0] != plane:

@@ -74,17 +74,16 @@ class Resident:
         example = torch.rand(1, in_channels, *sides, generator=seeded)
         home = next((p.device for p in network.parameters()), torch.device("cpu"))
         fused = fuse_for_inference(network, example.to(home))
-        fused = wrap(fused) if wrap is not None else fused
         try:
-            moved = fused.to(device.name)
+            # Channels last is the layout the convolution kernels work in.
+            moved = fused.to(device.name).to(memory_format=FAST_LAYOUTS[ndim])
+            if is_compiled:
+                moved = compiled(moved, example.to(device.name))
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
             raise self._exhausted("the network does not fit") from error
-        # Channels last is the layout the convolution kernels work in.
-        self._network: nn.Module = moved.to(memory_format=FAST_LAYOUTS[ndim])
-        if is_compiled:
-            self._network = compiled(self._network, example.to(device.name))
+        self._network: nn.Module = moved if wrap is None else wrap(moved)
 
     def __enter__(self) -> Self:
         """Return the object itself."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
+from napari_seg import __version__
 from napari_seg.errors import CheckpointError
 from napari_seg.models.checkpoint import Checkpoint, build_from_card
 
@@ -21,6 +23,8 @@ _SHARED = (
     "decoder",
     "normalisation",
     "object_diameter_px",
+    "z_step_px",
+    "licence",
 )
 """What must be the same on all cards for the weights to mean the same."""
 
@@ -43,7 +47,8 @@ def mean_of_weights(
     Returns
     -------
     Checkpoint
-        With the card of the first, but without scores: thresholds are to be found anew.
+        With the card of the first and the training data of all, but without scores:
+        thresholds are to be found anew.
 
     Raises
     ------
@@ -51,7 +56,11 @@ def mean_of_weights(
         If there are none, if they do not fit, or a share is missing or not positive.
     """
     shares = [1.0] * len(checkpoints) if shares is None else list(shares)
-    if not checkpoints or len(shares) != len(checkpoints) or min(shares) <= 0:
+    if (
+        not checkpoints
+        or len(shares) != len(checkpoints)
+        or not all(0 < share < math.inf for share in shares)
+    ):
         raise CheckpointError(
             "A mean of weights takes one positive share for each checkpoint",
             f"{len(checkpoints)} checkpoints and the shares {shares}",
@@ -66,7 +75,14 @@ def mean_of_weights(
     network.load_state_dict(
         {name: _mean([s[name] for s in states], weights) for name in states[0]}
     )
-    return Checkpoint(network.eval(), replace(first.card, scores={}))
+    sources = dict.fromkeys(checkpoint.card.training_data for checkpoint in checkpoints)
+    card = replace(
+        first.card,
+        scores={},
+        training_data=" ".join(filter(None, sources)),
+        software_version=__version__,
+    )
+    return Checkpoint(network.eval(), card)
 
 
 def _check_alike(first: Checkpoint, other: Checkpoint) -> None:

@@ -7,15 +7,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_seg.models.checkpoint import Checkpoint, load_model, save_checkpoint
+from napari_seg.models.checkpoint import load_model, save_checkpoint
 from napari_seg.models.soup import mean_of_weights
 from napari_seg.training.finish import iter_finish
 from napari_seg.training.sources import Reading, iter_read, marked_sides
 from napari_seg.training.split import split_planes
 from napari_seg.training.trainer import Data, find_sources
+from napari_seg.types import Progress
 
 if TYPE_CHECKING:
-    from napari_seg.types import Progress
+    from napari_seg.models.checkpoint import Checkpoint
 
 
 def iter_average(
@@ -24,6 +25,7 @@ def iter_average(
     out: str | Path,
     *,
     shares: Sequence[float] | None = None,
+    seed: int = 0,
     command: str = "",
     device: str = "cpu",
 ) -> Generator[Progress, None, Checkpoint]:
@@ -39,6 +41,8 @@ def iter_average(
         Checkpoint to write, ``.safetensors``.
     shares : sequence of float, optional
         Of each model in the mean.
+    seed : int
+        That of the runs: where the data are not parted, it parts them as theirs did.
     command : str
         The command line, for the card.
     device : str
@@ -54,7 +58,9 @@ def iter_average(
     reading = Reading(card.in_channels, card.normalisation, volumes=card.ndim == 3)
     sources = find_sources(dataset)
     planes = yield from iter_read(sources, reading)
-    split = split_planes(planes, marked_sides(sources))
+    split = split_planes(planes, marked_sides(sources), seed=seed)
+    if split.note:
+        yield Progress("load", len(sources), len(sources), message=split.note)
     mean = replace(mean, card=replace(card, name=Path(out).stem, command=command))
     best = yield from iter_finish([mean], split.train, split.val, device=device)
     save_checkpoint(Path(out), best.network, best.card)

@@ -19,6 +19,7 @@ from napari_seg.inference.device import Device
 from napari_seg.inference.params import SegmentParams
 from napari_seg.inference.predictor import Predictor
 from napari_seg.inference.segment import segment
+from napari_seg.models.averaged import Averaged
 from napari_seg.models.checkpoint import load_model
 
 CPU = Device("cpu", "test")
@@ -72,16 +73,45 @@ def test_of_a_detector_only_the_part_before_its_proposals_is_compiled(eager) -> 
     assert [type(part).__name__ for part in eager] == ["ResidualTrunk"]
 
 
-def test_what_is_missing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(_: object) -> Callable[..., object]:
-        def run(*_: object) -> None:
-            raise TorchDynamoException("no C++ compiler\nlong story")
+@pytest.mark.parametrize(
+    "error",
+    [
+        TorchDynamoException("no C++ compiler\nlong story"),
+        RuntimeError("torch.compile is not supported here: no C++ compiler"),
+    ],
+)
+@pytest.mark.parametrize("when", ["made", "run", "run again"])
+def test_what_is_missing_is_said(
+    monkeypatch: pytest.MonkeyPatch, error: RuntimeError, when: str
+) -> None:
+    runs = []
+
+    def compile_(network: nn.Module) -> Callable[..., object]:
+        if when == "made":
+            raise error
+
+        def run(x: torch.Tensor) -> object:
+            runs.append(x.shape)
+            if when == "run" or len(runs) > 1:
+                raise error
+            return network(x)
 
         return run
 
-    monkeypatch.setattr(torch, "compile", fail)
+    monkeypatch.setattr(torch, "compile", compile_)
     with pytest.raises(DeviceError, match=r"cannot compile.*no C\+\+ compiler.*Leave"):
-        Predictor(Recorder(), CPU, is_compiled=True)
+        Predictor(Recorder(), CPU, is_compiled=True).predict(
+            np.zeros((1, 1, 16, 16), np.float32)
+        )
+
+
+def test_views_are_averaged_outside_of_what_is_compiled(eager) -> None:
+    predictor = Predictor(Recorder(), CPU, is_compiled=True, tta="flips")
+    assert isinstance(predictor._network, Averaged)
+    eager[0].windows.clear()
+    with predictor._one_view():
+        predictor.predict(np.zeros((1, 1, 16, 16), np.float32))
+    assert len(eager[0].windows) == 1
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from napari_seg.imaging.axes import PlaneIndex
 from napari_seg.imaging.tiling import choose_geometry, plan_tiles
-from napari_seg.inference import cutting
+from napari_seg.inference import cutting, reader
 from napari_seg.inference.cutting import PlaneAboard, read_tiles, tile_cutter
 from napari_seg.inference.reader import ImageReader, open_image
 from napari_seg.inference.view import PlaneView, view_plane
@@ -81,12 +81,56 @@ def test_no_row_is_read_twice_and_none_that_no_tile_needs(monkeypatch):
     ]  # fmt: skip
 
 
-def test_what_has_no_room_is_read_tile_by_tile(monkeypatch):
+@pytest.fixture
+def refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fail where something is moved to the device."""
+
+    def fail(*_: object) -> None:
+        raise AssertionError("moved")
+
+    monkeypatch.setattr(cutting, "PlaneAboard", fail)
+
+
+@pytest.mark.usefixtures("refused")
+def test_large_planes_are_read_tile_by_tile(monkeypatch) -> None:
     view = view_of((64, 64), 1.0)
     tiles = tiles_of(view, 32, 8)
     monkeypatch.setattr(cutting, "_MOST_PIXELS", 64 * 64 - 1)
-    found = tile_cutter(view, "cuda:0")(tiles)  # never comes to use that device
+    found = tile_cutter(view, "cuda:0")(tiles)
     np.testing.assert_array_equal(found, read_tiles(view, tiles))
+
+
+@pytest.mark.usefixtures("refused")
+def test_a_huge_plane_on_disk_is_not_read_whole_however_much_it_shrinks(
+    monkeypatch,
+) -> None:
+    view = view_of((200, 200), 0.25)
+    view.reader.is_lazy = True
+    tiles = tiles_of(view, 32, 8)
+    monkeypatch.setattr(reader, "_CACHED_PLANE_PX", 200 * 200 - 1)
+    found = tile_cutter(view, "cuda:0")(tiles)
+    np.testing.assert_array_equal(found, read_tiles(view, tiles))
+
+
+def test_when_memory_runs_out_tiles_are_read_one_by_one_from_then_on(
+    monkeypatch,
+) -> None:
+    view = view_of((64, 64), 1.0)
+    tiles = tiles_of(view, 32, 8)
+    calls = []
+
+    class Full(PlaneAboard):
+        def cut(self, some):
+            calls.append(len(some))
+            if len(calls) > 1:
+                raise torch.OutOfMemoryError("CUDA out of memory (injected)")
+            return super().cut(some)
+
+    monkeypatch.setattr(cutting, "PlaneAboard", lambda view, _: Full(view, "cpu"))
+    cut = tile_cutter(view, "cuda:0")
+    for _ in range(4):
+        np.testing.assert_allclose(cut(tiles), read_tiles(view, tiles), atol=1e-6)
+    assert len(calls) == 2
 
 
 def test_another_error_of_the_device_is_not_hidden(monkeypatch):
@@ -94,8 +138,9 @@ def test_another_error_of_the_device_is_not_hidden(monkeypatch):
         raise RuntimeError("unspecified launch failure")
 
     monkeypatch.setattr(cutting, "PlaneAboard", broken)
+    view = view_of((8, 8), 1.0)
     with pytest.raises(RuntimeError, match="launch failure"):
-        tile_cutter(view_of((8, 8), 1.0), "cuda:0")
+        tile_cutter(view, "cuda:0")(tiles_of(view, 32, 8))
 
 
 def test_the_network_takes_tiles_that_are_tensors():

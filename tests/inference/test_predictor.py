@@ -162,6 +162,23 @@ def test_out_of_memory_at_the_smallest_tile_offers_the_cpu() -> None:
         predictor.predict(noise(4, 1, 256, 256))
 
 
+def test_what_overflows_and_does_not_fit_in_full_is_done_in_smaller_steps(
+    cpu: Device,
+) -> None:
+    class Both(Hungry):
+        def forward(self, x: Tensor) -> dict[str, Tensor]:
+            if torch.is_autocast_enabled("cpu"):
+                return {"out": torch.full((len(x), 3, *x.shape[2:]), torch.inf)}
+            return super().forward(x)
+
+    predictor = Predictor(Both(64 * 64), cpu, batch=4)
+    predictor.half = torch.bfloat16
+    inputs = noise(4, 1, 64, 64)
+    np.testing.assert_allclose(predictor.predict(inputs), expected_of(inputs), 1e-6)
+    assert predictor.half is None
+    assert predictor.batch == 1
+
+
 def test_other_errors_are_not_taken_for_want_of_memory(cpu: Device) -> None:
     class Broken(nn.Module):
         calls = 0

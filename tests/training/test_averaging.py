@@ -55,7 +55,9 @@ def test_the_mean_of_equals_is_what_they_are(unet: Checkpoint) -> None:
         torch.testing.assert_close(value, unet.network.state_dict()[name])
 
 
-@pytest.mark.parametrize("shares", [[1.0], [1.0, 0.0], [1.0, -1.0], [1.0] * 3])
+@pytest.mark.parametrize(
+    "shares", [[1.0], [1.0, 0.0], [1.0, -1.0], [1.0] * 3, [1.0, np.nan], [1.0, np.inf]]
+)
 def test_a_share_is_needed_for_each(unet: Checkpoint, shares) -> None:
     with pytest.raises(CheckpointError, match="one positive share"):
         mean_of_weights([unet, unet], shares)
@@ -69,6 +71,17 @@ def test_nothing_has_no_mean() -> None:
 def test_what_does_not_fit_is_named(unet: Checkpoint) -> None:
     other = load_model("axons-unet")
     with pytest.raises(CheckpointError, match=r"classes is .*interior.*myelin"):
+        mean_of_weights([unet, other])
+
+
+def test_training_data_of_all_are_named_and_other_licences_refused(
+    unet: Checkpoint,
+) -> None:
+    data = replace(unet.card, training_data="Further images.")
+    mean = mean_of_weights([unet, replace(unet, card=data), unet])
+    assert mean.card.training_data == f"{unet.card.training_data} Further images."
+    other = replace(unet, card=replace(unet.card, licence="MIT"))
+    with pytest.raises(CheckpointError, match="licence is CC0"):
         mean_of_weights([unet, other])
 
 
