@@ -11,7 +11,7 @@ from tiny import TINY, losses, params
 from napari_seg.errors import DatasetError, DeviceError
 from napari_seg.imaging.metrics import evaluate
 from napari_seg.models.checkpoint import load_model, save_checkpoint
-from napari_seg.training import trainer
+from napari_seg.training import finish, trainer
 from napari_seg.training.augmentation import Augmentation
 from napari_seg.training.describe import make_card
 from napari_seg.training.pairs import TrainingPair
@@ -175,7 +175,8 @@ def test_a_tuned_model_is_never_worse_than_what_it_started_from(
         yield Progress("validate", 0, 1)
         return Validation(evaluate(found, truth), None)
 
-    monkeypatch.setattr(trainer, "iter_validate", judge)
+    for module in (trainer, finish):
+        monkeypatch.setattr(module, "iter_validate", judge)
     tuned = tune(start, dataset, validate_every=2, learning_rate=0.1)
     assert changed(load_model(start), tuned) == set()
 
@@ -197,8 +198,9 @@ def test_the_last_weights_win_if_they_are_the_best_once_calibrated(
         yield Progress("calibrate", 0, 1)
         return replace(checkpoint.card, threshold=0.7)
 
-    monkeypatch.setattr(trainer, "iter_validate", judge)
-    monkeypatch.setattr(trainer, "iter_calibrate", calibrate)
+    for module in (trainer, finish):
+        monkeypatch.setattr(module, "iter_validate", judge)
+    monkeypatch.setattr(finish, "iter_calibrate", calibrate)
     tuned = tune(start, dataset, validate_every=2, learning_rate=0.1)
     assert changed(load_model(start), tuned)
     assert tuned.card.threshold == 0.7
@@ -224,7 +226,8 @@ def test_a_finished_run_that_is_prolonged_gets_no_worse(
     saved = torch.load(state, weights_only=True)
     saved["progression"]["best_score"] = 0.0
     torch.save(saved, state)
-    monkeypatch.setattr(trainer, "iter_validate", judge)
+    for module in (trainer, finish):
+        monkeypatch.setattr(module, "iter_validate", judge)
     more = params(steps=8, validate_every=7, resume=True, learning_rate=0.1)
     prolonged = run(iter_train(dataset, start, more))
     assert changed(finished, prolonged) == set()
@@ -253,7 +256,8 @@ def test_a_model_that_knows_nothing_of_the_images_had_better_forget(
         yield Progress("validate", 0, 1)
         return Validation(evaluate(truth * 0, truth), None)
 
-    monkeypatch.setattr(trainer, "iter_validate", judge)
+    for module in (trainer, finish):
+        monkeypatch.setattr(module, "iter_validate", judge)
     fields = {"rehearse": (dataset,)} if rehearse else {}
     steps = iter_train(
         dataset, start.with_name("t.safetensors"), params(init=start, **fields)
