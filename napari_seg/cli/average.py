@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from napari_seg.cli.output import emit_json, follow, say, warn
-from napari_seg.types import Progress
+from napari_seg.cli.output import follow
+from napari_seg.cli.train import check_out, report, tell_scores
 
 
 def average(
@@ -31,29 +31,20 @@ def average(
     seed: Annotated[
         int, typer.Option(help="Seed of the runs, which parted images without val/.")
     ] = 0,
+    device: Annotated[
+        str, typer.Option(metavar="auto|cpu|cuda|cuda:N|mps", help="Where to validate.")
+    ] = "auto",
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON object on stdout.")
     ] = False,
 ) -> None:
     """Average the weights of several runs; the mean is often better than each."""
-    if out.suffix != ".safetensors":
-        hint = "--out"
-        raise typer.BadParameter(
-            f"{out} does not end in .safetensors.", param_hint=hint
-        )
+    check_out(out)
     from napari_seg.training.averaging import iter_average
 
     command = shlex.join(["napari-seg", *sys.argv[1:]])
     job = iter_average(
-        models, data, out, shares=share or None, seed=seed, command=command
-    )
-    scores = follow(job, "calibrating", _report).card.scores
-    if as_json:
-        emit_json({"output": str(out), "scores": scores})
-    else:
-        say(f"{out}: AP at IoU 0.50 in validation {scores.get('ap_0.50', 0):.4f}")
-
-
-def _report(step: Progress) -> None:
-    if step.stage == "load" and step.message and step.done == step.total:
-        warn(step.message)
+        models, data, out, shares=share or None, seed=seed, command=command,
+        device=device,
+    )  # fmt: skip
+    tell_scores(out, follow(job, "calibrating", report), as_json=as_json)

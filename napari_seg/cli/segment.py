@@ -71,7 +71,7 @@ def segment(
     compile_: Annotated[
         bool,
         typer.Option(
-            "--compile", help="Compile the network first: a minute, for large data."
+            "--compile", help="Have torch compile the network first; no gain on a CPU."
         ),
     ] = False,
     classes: Annotated[

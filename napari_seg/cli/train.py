@@ -6,12 +6,15 @@ import json
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from napari_seg.cli.output import emit_json, follow, say, warn
 from napari_seg.types import Progress
+
+if TYPE_CHECKING:
+    from napari_seg.models.checkpoint import Checkpoint
 
 SUFFIX = ".safetensors"
 NOTHING = "none"
@@ -187,8 +190,7 @@ def train(
     stops it and keeps the best checkpoint; --resume goes on from there, also after a
     crash. The loss curve lies beside --out.
     """
-    if out.suffix != SUFFIX:
-        raise typer.BadParameter(f"{out} does not end in {SUFFIX}.", param_hint="--out")
+    check_out(out)
     fields = {
         FIELDS.get(name, name): value
         for name, value in context.params.items()
@@ -210,12 +212,12 @@ def train(
 
 
 def _parse_strength(name: str) -> Any:
-    from napari_seg.training.augmentation import STRENGTHS, Augmentation
+    from napari_seg.training.augmentation import STRENGTHS
 
     if name not in STRENGTHS:
         known = ", ".join(STRENGTHS)
         raise typer.BadParameter(f"{name} is none of {known}.", param_hint="--vary")
-    return Augmentation.named(name)
+    return STRENGTHS[name]
 
 
 def _parse_argument(text: str) -> tuple[str, Any]:
@@ -251,7 +253,18 @@ def _run(
     if elastic is not None:
         varied = replace(params.augmentation, elastic_px=elastic)
         params = replace(params, augmentation=varied)
-    checkpoint = follow(iter_train(dataset, out, params), "training", _report)
+    checkpoint = follow(iter_train(dataset, out, params), "training", report)
+    tell_scores(out, checkpoint, as_json=as_json)
+
+
+def check_out(out: Path) -> None:
+    """Refuse a checkpoint of another ending, before anything is computed."""
+    if out.suffix != SUFFIX:
+        raise typer.BadParameter(f"{out} does not end in {SUFFIX}.", param_hint="--out")
+
+
+def tell_scores(out: Path, checkpoint: Checkpoint, *, as_json: bool) -> None:
+    """Write where the checkpoint lies and how it scored in validation."""
     scores = checkpoint.card.scores
     if as_json:
         emit_json({"output": str(out), "scores": scores})
@@ -259,7 +272,7 @@ def _run(
         say(f"{out}: AP at IoU 0.50 in validation {scores.get('ap_0.50', 0):.4f}")
 
 
-def _report(step: Progress) -> None:
+def report(step: Progress) -> None:
     """Write one line for each validation, and what there is to know about the data."""
     metrics: Any = getattr(step, "metrics", None)
     if metrics is not None:

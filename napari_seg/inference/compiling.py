@@ -33,8 +33,8 @@ def compiled(network: nn.Module, example: Tensor) -> nn.Module:
     """
     part = getattr(network, "fusible", None)
     whole = network if part is None else network.get_submodule(part)
-    with _explained(), torch.inference_mode():
-        made = _Compiled(whole)
+    made = _Compiled(whole)
+    with torch.inference_mode():
         made(example)
     if part is None:
         return made
@@ -49,20 +49,22 @@ class _Compiled(nn.Module):
         super().__init__()
         self.divisor = getattr(network, "divisor", 1)
         self.margin = getattr(network, "margin", 0)
-        self._run = torch.compile(network)
+        # Where there is no compiler at all, that is a plain error; later it has a type.
+        with _explained(RuntimeError):
+            self._run = torch.compile(network)
 
     def forward(self, x: Tensor) -> Any:
-        with _explained():
+        with _explained(TorchDynamoException):
             return self._run(x)
 
 
 @contextmanager
-def _explained() -> Iterator[None]:
+def _explained(kind: type[RuntimeError]) -> Iterator[None]:
+    """Say what helps where compiling fails; memory is another matter."""
     try:
         yield
-    except RuntimeError as error:
-        is_it = isinstance(error, TorchDynamoException) or "compile" in str(error)
-        if is_out_of_memory(error) or not is_it:
+    except kind as error:
+        if is_out_of_memory(error):
             raise
         raise DeviceError(
             "torch cannot compile the network here",

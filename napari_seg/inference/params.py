@@ -43,8 +43,8 @@ class SegmentParams:
     """Test-time augmentation: probabilities are averaged over orientations of each
     tile. ``flips`` takes 4 times as long, ``all`` (with quarter turns) 8 times."""
     compile: bool = False
-    """Whether torch compiles the network first: it takes a minute, and pays for large
-    data where the device is waited for."""
+    """Whether torch compiles the network first, which takes about a minute. On a
+    processor it gains nothing; on a GPU it was not measured."""
     threshold: float | None = None
     """Foreground probability above which a pixel belongs to an object, 0 to 1; of a
     detector that of the object's mask."""

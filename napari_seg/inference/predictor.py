@@ -173,6 +173,7 @@ class Predictor(Tiled):
         list of (Tile, ndarray)
             Of each batch, as of `predict_tiles`.
         """
+        lag = 1 if self.is_apart else 0
         waiting: deque[tuple[Key, Callable[[], list[Predicted]]]] = deque()
         for key, tiles, inputs in batches:
             keep = tuple(
@@ -181,7 +182,7 @@ class Predictor(Tiled):
             )
             whole = self._launch(inputs, keep)
             waiting.append((key, partial(kept, tiles, keep, whole)))
-            if len(waiting) > self.is_apart:
+            if len(waiting) > lag:
                 key, result = waiting.popleft()
                 yield key, result()
         for key, result in waiting:

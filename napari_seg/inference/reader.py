@@ -233,7 +233,7 @@ class ImageReader:
         step = max(1, int(np.ceil((rows * columns / budget) ** 0.5)))
         for i in range(count):
             plane = PlaneIndex(t, (2 * i + 1) * depth // (2 * count))
-            if self.is_lazy and rows * columns > _CACHED_PLANE_PX:
+            if not self.keeps_planes:
                 yield from self._patches(plane)
             else:
                 yield self._raw(plane, (slice(0, rows, step), slice(0, columns, step)))

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from statistics import fmean
+from typing import TYPE_CHECKING
 
 from napari_seg.errors import CheckpointError
 from napari_seg.models.averaged import Averaged
 from napari_seg.models.checkpoint import Checkpoint
 
-_SHARED = (
+if TYPE_CHECKING:
+    from napari_seg.models.card import Card
+
+SHARED = (
     "ndim",
     "in_channels",
     "classes",
@@ -20,6 +24,18 @@ _SHARED = (
     "object_diameter_px",
 )
 """What must be the same on all cards for the probabilities to mean the same."""
+
+
+def check_alike(first: Card, other: Card, fields: Sequence[str], remedy: str) -> None:
+    """Refuse to average two models that differ in one of the fields, and name it."""
+    for field in fields:
+        ours, theirs = getattr(first, field), getattr(other, field)
+        if ours != theirs:
+            raise CheckpointError(
+                f"{first.name} and {other.name} cannot be averaged",
+                f"{field} is {ours} in one and {theirs} in the other",
+                remedy,
+            )
 
 
 def join_checkpoints(checkpoints: Sequence[Checkpoint]) -> Checkpoint:
@@ -49,15 +65,10 @@ def join_checkpoints(checkpoints: Sequence[Checkpoint]) -> Checkpoint:
             "Only models that classify pixels can be averaged",
             f"{first.name}, which finds objects one by one",
         )
-    for other in (checkpoint.card for checkpoint in checkpoints[1:]):
-        for field in _SHARED:
-            ours, theirs = getattr(first, field), getattr(other, field)
-            if ours != theirs:
-                raise CheckpointError(
-                    f"{first.name} and {other.name} cannot be averaged",
-                    f"{field} is {ours} in one and {theirs} in the other",
-                    "Choose models trained with the same settings.",
-                )
+    for other in checkpoints[1:]:
+        check_alike(
+            first, other.card, SHARED, "Choose models trained with the same settings."
+        )
     cards = [checkpoint.card for checkpoint in checkpoints]
     try:
         network = Averaged([checkpoint.network for checkpoint in checkpoints])

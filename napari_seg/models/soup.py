@@ -12,21 +12,10 @@ from torch import Tensor
 from napari_seg import __version__
 from napari_seg.errors import CheckpointError
 from napari_seg.models.checkpoint import Checkpoint, build_from_card
+from napari_seg.models.ensemble import SHARED, check_alike
 
-_SHARED = (
-    "architecture",
-    "arguments",
-    "in_channels",
-    "ndim",
-    "classes",
-    "stuff",
-    "decoder",
-    "normalisation",
-    "object_diameter_px",
-    "z_step_px",
-    "licence",
-)
-"""What must be the same on all cards for the weights to mean the same."""
+_FIELDS = (*SHARED, "architecture", "arguments", "z_step_px", "licence")
+"""What must be the same on all cards for the weights to have a mean."""
 
 
 def mean_of_weights(
@@ -68,7 +57,12 @@ def mean_of_weights(
         )
     first = checkpoints[0]
     for other in checkpoints[1:]:
-        _check_alike(first, other)
+        check_alike(
+            first.card,
+            other.card,
+            _FIELDS,
+            "Choose runs that went on from the same checkpoint.",
+        )
     states = [checkpoint.network.state_dict() for checkpoint in checkpoints]
     weights = torch.tensor(shares, dtype=torch.float64)
     network = build_from_card(first.card)
@@ -83,17 +77,6 @@ def mean_of_weights(
         software_version=__version__,
     )
     return Checkpoint(network.eval(), card)
-
-
-def _check_alike(first: Checkpoint, other: Checkpoint) -> None:
-    for field in _SHARED:
-        ours, theirs = getattr(first.card, field), getattr(other.card, field)
-        if ours != theirs:
-            raise CheckpointError(
-                f"The weights of {first.card.name} and {other.card.name} have no mean",
-                f"{field} is {ours} in one and {theirs} in the other",
-                "Choose runs that went on from the same checkpoint.",
-            )
 
 
 def _mean(tensors: Sequence[Tensor], weights: Tensor) -> Tensor:

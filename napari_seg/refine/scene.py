@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -115,9 +116,9 @@ class Scene:
     sought: NDArray[np.bool_] | None = None
     texture: NDArray[np.float32] | None = None
 
-    @property
+    @cached_property
     def looks(self) -> NDArray[np.float32]:
-        """What object and surroundings are told apart by: channels and texture."""
+        """What sides are told apart by: channels and texture, (C or C + 1, *grid)."""
         if self.texture is None:
             return self.image
         return np.concatenate([self.image, self.texture[None]])

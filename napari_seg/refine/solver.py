@@ -44,8 +44,9 @@ FAINT = 0.1
 """... and the share of the usual slope below which it makes no difference."""
 FIXED_SECONDS, COARSE_SECONDS = 0.002, 0.7e-6
 READ_SECONDS, BAND_SECONDS = 0.02e-6, 0.7e-6
-TEXTURE_SECONDS = 0.05e-6
 """Of any cut; for each voxel of a coarse one, of a large box, and of its band."""
+TEXTURE_SECONDS = 0.05e-6
+"""For each voxel of a box whose texture is looked at."""
 
 MOST_SHRUNK = 3
 """Scenes shrunk more than this are cut at half their resolution in between."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -50,14 +51,13 @@ class Augmentation:
         """For images of few microscopes, when those of others are to be segmented."""
         return cls(scale=(0.5, 1.9), blur_px=4.0, noise=0.25)
 
-    @classmethod
-    def named(cls, name: str) -> Augmentation:
-        """Return the variations of a name in `STRENGTHS`."""
-        return {"gentle": cls.gentle(), "usual": cls(), "strong": cls.strong()}[name]
 
-
-STRENGTHS = ("gentle", "usual", "strong")
-"""Names of how strongly patches are varied, see `Augmentation.named`."""
+STRENGTHS: Mapping[str, Augmentation] = {
+    "gentle": Augmentation.gentle(),
+    "usual": Augmentation(),
+    "strong": Augmentation.strong(),
+}
+"""How strongly patches are varied, by name."""
 
 
 def sampling_grid(

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 from napari_seg.models.checkpoint import load_model, save_checkpoint
 from napari_seg.models.soup import mean_of_weights
 from napari_seg.training.finish import iter_finish
+from napari_seg.training.params import TrainParams
 from napari_seg.training.sources import Reading, iter_read, marked_sides
 from napari_seg.training.split import split_planes
 from napari_seg.training.trainer import Data, find_sources
+from napari_seg.training.validation import evenly
 from napari_seg.types import Progress
 
 if TYPE_CHECKING:
@@ -27,7 +29,7 @@ def iter_average(
     shares: Sequence[float] | None = None,
     seed: int = 0,
     command: str = "",
-    device: str = "cpu",
+    device: str = "auto",
 ) -> Generator[Progress, None, Checkpoint]:
     """Average the weights of models, calibrate the mean, and write it.
 
@@ -46,6 +48,7 @@ def iter_average(
     command : str
         The command line, for the card.
     device : str
+        Where the validation images are segmented; see `TrainParams`.
 
     Yields
     ------
@@ -62,6 +65,7 @@ def iter_average(
     if split.note:
         yield Progress("load", len(sources), len(sources), message=split.note)
     mean = replace(mean, card=replace(card, name=Path(out).stem, command=command))
-    best = yield from iter_finish([mean], split.train, split.val, device=device)
+    held_out = evenly(split.val, TrainParams.most_validated)
+    best = yield from iter_finish([mean], split.train, held_out, device=device)
     save_checkpoint(Path(out), best.network, best.card)
     return load_model(out)

@@ -73,14 +73,14 @@ def test_of_a_detector_only_the_part_before_its_proposals_is_compiled(eager) -> 
     assert [type(part).__name__ for part in eager] == ["ResidualTrunk"]
 
 
+UNSUPPORTED = RuntimeError("torch.compile is not supported here: no C++ compiler")
+FAILED = TorchDynamoException("no C++ compiler\nlong story")
+
+
 @pytest.mark.parametrize(
-    "error",
-    [
-        TorchDynamoException("no C++ compiler\nlong story"),
-        RuntimeError("torch.compile is not supported here: no C++ compiler"),
-    ],
+    ("when", "error"),
+    [("made", UNSUPPORTED), ("made", FAILED), ("run", FAILED), ("run again", FAILED)],
 )
-@pytest.mark.parametrize("when", ["made", "run", "run again"])
 def test_what_is_missing_is_said(
     monkeypatch: pytest.MonkeyPatch, error: RuntimeError, when: str
 ) -> None:
@@ -103,6 +103,20 @@ def test_what_is_missing_is_said(
         Predictor(Recorder(), CPU, is_compiled=True).predict(
             np.zeros((1, 1, 16, 16), np.float32)
         )
+
+
+def test_another_error_of_a_compiled_network_is_not_taken_for_one_of_compiling(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def compile_(_: nn.Module) -> Callable[..., object]:
+        def run(_: torch.Tensor) -> object:
+            raise RuntimeError("an illegal access; compile with TORCH_USE_CUDA_DSA")
+
+        return run
+
+    monkeypatch.setattr(torch, "compile", compile_)
+    with pytest.raises(RuntimeError, match="illegal access"):
+        Predictor(Recorder(), CPU, is_compiled=True)
 
 
 def test_views_are_averaged_outside_of_what_is_compiled(eager) -> None:
